@@ -1,0 +1,62 @@
+"""What `benchmark_metrics` and `accuracy_metrics` store."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from flagrelease_assets.contracts.common import Document, JobResult, Stack, Status, StepDocument
+
+
+class ProfileResult(JobResult):
+    """One benchmark profile: sizes in tokens, latencies in milliseconds, throughputs per second."""
+
+    name: str
+    input_len: int
+    output_len: int
+    num_prompts: int
+    full_size: dict[str, int] = Field({}, description="Size in the catalog, when it was scaled.")
+    metrics: dict[str, float | int | None] = {}
+    reasons: list[str] = []
+
+
+class Performance(Document):
+    """All profiles on one stack."""
+
+    status: Status = Status.SKIPPED
+    profiles_passed: str = "0/0"
+    profiles: list[ProfileResult] = []
+    summary_table: str = ""
+    startup_s: float | None = None
+    server: dict[str, Any] = Field({}, description="Command, effective configuration and how it stopped.")
+
+
+class AccuracySummary(Document):
+    """The accuracy part of the perf-test report."""
+
+    status: Status = Status.SKIPPED
+    reason: str | None = None
+
+
+class BenchmarkMetrics(StepDocument):
+    """The perf-test report: five profiles on the recommended stack, and on base for the ratio."""
+
+    step: Literal["benchmark_metrics"] = "benchmark_metrics"
+    stage: Literal["perf-test"] = "perf-test"
+    model_path: str = ""
+    tensor_parallel_size: int = 1
+    stack: Stack = Stack.NONE
+    flags: dict[str, str | None] = {}
+    accuracy: AccuracySummary = AccuracySummary()
+    performance: Performance = Performance()
+    base_performance: Performance | None = Field(None, description="The same profiles on base.")
+    full_to_base_ratio: float | None = Field(None, description="Smallest throughput ratio over the profiles.")
+
+
+class AccuracyMetrics(StepDocument):
+    """The result of an evaluator on the recommended stack."""
+
+    step: Literal["accuracy_metrics"] = "accuracy_metrics"
+    evaluator: str | None = None
+    scores: dict[str, float] = {}

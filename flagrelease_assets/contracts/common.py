@@ -1,0 +1,155 @@
+"""Words that every document uses: status, layer, component, error record, provenance of a step.
+
+Belongs here: enumerations and models shared by several step documents.
+Does not belong here: what one step alone says (its own file), judgement, Dagster.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from flagrelease_assets.contracts.worker import WorkerIdentity
+
+SCHEMA_VERSION = 1
+
+PhaseName = Literal["offline", "serve"]
+PhaseStatus = Literal["PASS", "FAIL", "SKIPPED"]
+Layer = Literal["0", "1", "2", "3", "4", "X"]
+Component = Literal[
+    "FlagGems",
+    "FlagTree",
+    "FlagCX",
+    "vllm-plugin-FL",
+    "vLLM",
+    "torch",
+    "memory",
+    "network",
+    "model",
+    "user",
+    "unknown",
+]
+
+
+class Status(StrEnum):
+    """How a step ended. SKIPPED: not applicable, with the reason. BLOCKED: a gate above stopped it."""
+
+    PASS = "PASS"
+    PARTIAL = "PARTIAL"
+    FAIL = "FAIL"
+    SKIPPED = "SKIPPED"
+    BLOCKED = "BLOCKED"
+
+
+class Stack(StrEnum):
+    """Which software serves the model: with the multi-chip packages, without them, or not at all."""
+
+    FULL = "full"
+    BASE = "base"
+    NONE = "none"
+
+
+class Document(BaseModel):
+    """A part of a stored document; unknown keys are refused so that a typo is never a silent loss."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Evidence(Document):
+    """One line that proves a finding."""
+
+    source: str = Field(description="Log or field that the line was read from.")
+    line: int = Field(description="Line number in the source, from 1; 0 when it has no lines.")
+    text: str
+
+
+class ErrorRecord(Document):
+    """One located failure: where in the pipeline, in which layer, through which component, why."""
+
+    step: str = Field(description="Asset in which it was found.")
+    phase: str | None = Field(None, description="`offline`, `serve`, or the job within the step.")
+    layer: Layer = Field(
+        description="0 device/driver, 1 python/torch, 2 engine, 3 model/serving, 4 multi-chip, X harness."
+    )
+    component: Component
+    category: str
+    cause: str = Field(description="One line; for user errors it says what to do.")
+    evidence: list[Evidence] = []
+    fatal: bool = False
+    retryable: bool = False
+    ts: str = Field(default_factory=lambda: utc_now().isoformat(timespec="seconds"))
+
+
+class JobRecord(Document):
+    """One supervised program of a step: how it ended and where its log is kept."""
+
+    name: str
+    program: str
+    ended_by: str = Field(description="exited, deadline, idle, cancelled, lease, lost or spawn_failed.")
+    exit_code: int | None = None
+    signal: int | None = None
+    duration_s: float
+    deadline_s: float
+    log: str | None = Field(None, description="Where the complete log is kept, relative to the results base.")
+
+
+class StepDocument(Document):
+    """What every step stores beside its own findings."""
+
+    schema_version: int = SCHEMA_VERSION
+    step: str
+    status: Status
+    vendor: str
+    model: str
+    run_id: str
+    created_at: datetime = Field(description="When this result was measured (UTC).")
+    duration_s: float = 0.0
+    reason: str | None = Field(None, description="Why the status is what it is, in one line.")
+    blocked_by: list[str] = Field([], description="Steps that closed the gate, for BLOCKED.")
+    errors: list[ErrorRecord] = []
+    worker: WorkerIdentity | None = None
+    jobs: list[JobRecord] = []
+    fingerprint: str = Field("", description="Digest of everything this result depends on.")
+    fingerprint_inputs: dict[str, str] = Field({}, description="What went into the fingerprint, by name.")
+    reused_from_run: str | None = Field(None, description="Run that measured this, when reused.")
+
+    @property
+    def usable(self) -> bool:
+        """Whether steps below may build on this result."""
+        return self.status in (Status.PASS, Status.PARTIAL, Status.SKIPPED)
+
+    @property
+    def measured_by_run(self) -> str:
+        """The run whose measurement this is, looking through reuse."""
+        return self.reused_from_run or self.run_id
+
+
+class JobResult(BaseModel):
+    """A document written by a program in a worker: known keys typed, newer keys kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+    status: str
+    error: str | None = None
+    traceback: str | None = None
+    duration_s: float | None = None
+
+
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+def utc_now() -> datetime:
+    """Return the current time in UTC."""
+    return datetime.now(UTC)
+
+
+def digest(value: Mapping[str, Any] | list[Any] | str | JsonValue) -> str:
+    """Return a short stable digest (16 hex digits of SHA-256) of any JSON-like value."""
+    text = json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

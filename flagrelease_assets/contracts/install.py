@@ -1,0 +1,101 @@
+"""What `install_status` stores: the environment's facts and what became of each of the five packages."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from flagrelease_assets.contracts.common import Document, JobResult, Status, StepDocument
+
+PackageKey = Literal["vllm", "flagtree", "flaggems", "flagcx", "vllm_plugin_fl"]
+MULTICHIP_PACKAGES: tuple[PackageKey, ...] = ("flagtree", "flaggems", "flagcx")
+
+
+class Device(Document):
+    """One accelerator as the worker's own tools report it."""
+
+    index: int
+    name: str
+    memory_total_mb: int | None = None
+
+
+class DiskFacts(Document):
+    """Free space of one path that the release writes to, in GB."""
+
+    path: str
+    free_gb: float
+    total_gb: float | None = None
+
+
+class EnvironmentFacts(JobResult):
+    """What `collect_env_info` saw in the worker."""
+
+    python_version: str | None = None
+    python_full_version: str | None = None
+    python_executable: str | None = None
+    glibc_version: str | None = None
+    libc: str | None = None
+    arch: str | None = None
+    vendor: str | None = None
+    devices: list[Device] = []
+    disk_free_gb: float | None = None
+    disks: list[DiskFacts] = []
+    cpu_count: int | None = None
+    memory_total_mb: int | None = None
+    shm_total_mb: int | None = None
+
+
+class NetworkChoice(Document):
+    """How packages and sources are fetched: directly or through the configured mirrors."""
+
+    github_mirror: bool = False
+    pypi_mirror: bool = False
+    github_prefix: str | None = None
+    reason: str | None = None
+
+
+class PackageChange(Document):
+    """A distribution whose version an installation changed."""
+
+    name: str
+    before: str | None = None
+    after: str | None = None
+
+
+class PackageResult(Document):
+    """What became of one package."""
+
+    status: Status
+    version: str | None = None
+    provider: str | None = Field(None, description="Distribution that owns the import package.")
+    commit: str | None = None
+    action: str | None = Field(None, description="already_present, installed or skipped.")
+    gate: bool = Field(False, description="Whether the release stops when this package fails.")
+    reason: str | None = None
+    seconds: float = 0.0
+    changed: list[PackageChange] = []
+
+
+class InstallStatus(StepDocument):
+    """The result of installing and validating the stack release of a vendor."""
+
+    step: Literal["install_status"] = "install_status"
+    stage: Literal["install-stack"] = "install-stack"
+    container: str = ""
+    stack_release: str = ""
+    network: NetworkChoice = NetworkChoice()
+    python_version: str | None = None
+    glibc_version: str | None = None
+    packages: dict[PackageKey, PackageResult] = {}
+    flagcx_path: str | None = None
+    gate_passed: bool = False
+    packages_digest: str | None = Field(None, description="Digest of every distribution in the worker.")
+    environment: EnvironmentFacts | None = None
+    validation: JobResult | None = None
+
+    @property
+    def multichip_installed(self) -> list[PackageKey]:
+        """The multi-chip packages that are really there."""
+        there = {key for key, package in self.packages.items() if package.status == Status.PASS}
+        return [key for key in MULTICHIP_PACKAGES if key in there]

@@ -1,0 +1,69 @@
+"""What running a model leaves behind: one phase (offline or serve), and the runs made of phases."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from flagrelease_assets.contracts.common import JobResult, PhaseStatus, Stack, StepDocument
+
+
+class PhaseDocument(JobResult):
+    """The document of `run_offline_inference` or `test_serve_mode`."""
+
+    phase: str | None = None
+    stage_reached: str | None = None
+    stack_requested: dict[str, Any] = {}
+    stack_observed: dict[str, Any] = {}
+    versions: dict[str, Any] = {}
+    outputs: list[dict[str, Any]] = []
+    requests: list[dict[str, Any]] = []
+    checks: dict[str, Any] = {}
+    timings_s: dict[str, float | None] = {}
+    startup_s: float | None = None
+
+    @property
+    def phase_status(self) -> PhaseStatus:
+        """The seed's word for this phase: a timeout is a failure."""
+        return "PASS" if self.status == "PASS" else "FAIL"
+
+    @property
+    def sample(self) -> str | None:
+        """The first text that the model produced, for a reader."""
+        for item in [*self.outputs, *self.requests]:
+            if item.get("text"):
+                return str(item["text"]).strip()
+        return None
+
+
+class EnvVerification(StepDocument):
+    """The result of the smoke test with a small model and without the multi-chip packages."""
+
+    step: Literal["env_verification"] = "env_verification"
+    stage: Literal["env-verify"] = "env-verify"
+    smoke_model: str = ""
+    phase_a: PhaseStatus = "SKIPPED"
+    phase_b: PhaseStatus = "SKIPPED"
+    fatal: bool = Field(False, description="A fatal error stops the release; others are recorded.")
+    environment: dict[str, str] = Field({}, description="Variables that the smoke test set.")
+    phase_a_offline: PhaseDocument | None = None
+    phase_b_serve: PhaseDocument | None = None
+
+
+class ModelRun(StepDocument):
+    """The result of running the target model on one stack (Run A: base, Run B: full)."""
+
+    step: Literal["run_a_result", "run_b_result"]
+    stack: Stack
+    tensor_parallel_size: int = 1
+    flags: dict[str, str | None] = Field({}, description="Stack variables; null means absent, not empty.")
+    model_path: str = ""
+    phase_a_offline: PhaseDocument | None = None
+    phase_b_serve: PhaseDocument | None = None
+    output_sample: str | None = None
+    stack_evidence: dict[str, Any] = Field({}, description="What proves which stack really ran.")
+
+    def phase_word(self, phase: PhaseDocument | None) -> PhaseStatus:
+        """The seed's word for a phase of this run."""
+        return phase.phase_status if phase else "SKIPPED"

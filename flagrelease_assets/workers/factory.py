@@ -1,0 +1,25 @@
+"""From configuration to worker.
+
+Belongs here: which class serves which kind of configuration.
+Does not belong here: the classes.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from flagrelease_assets.workers.base import Worker
+from flagrelease_assets.workers.config import DockerWorkerConfig, LocalWorkerConfig
+from flagrelease_assets.workers.docker import DockerWorker
+from flagrelease_assets.workers.local import LocalWorker
+
+
+def open_worker(config: DockerWorkerConfig | LocalWorkerConfig) -> Worker:
+    """Return the worker that ``config`` describes; it connects when it is first asked for something."""
+    match config:
+        case DockerWorkerConfig():
+            return DockerWorker(config)
+        case LocalWorkerConfig():
+            return LocalWorker(config)
+        case _:
+            assert_never(config)

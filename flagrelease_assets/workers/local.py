@@ -1,0 +1,137 @@
+"""A worker that is an interpreter on this machine.
+
+Belongs here: the local kind of every operation of the worker protocol.
+Does not belong here: anything that other kinds of worker share.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import stat
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from flagrelease_assets.contracts.worker import PythonFacts, WorkerIdentity
+from flagrelease_assets.workers.archives import too_large
+from flagrelease_assets.workers.base import Completed, WorkerError, WorkerProblem, ask_python
+from flagrelease_assets.workers.config import LocalWorkerConfig, WorkerTimeouts
+
+
+class LocalWorker:
+    """Runs programs with an interpreter of this machine, below a work root of its own."""
+
+    def __init__(self, config: LocalWorkerConfig) -> None:
+        self._config = config
+        self._python: PythonFacts | None = None
+
+    @property
+    def name(self) -> str:
+        """How people call this worker."""
+        return "local"
+
+    @property
+    def work_root(self) -> str:
+        """The folder in which everything of ours lives."""
+        return self._config.work_root
+
+    @property
+    def timeouts(self) -> WorkerTimeouts:
+        """How long single operations may take."""
+        return self._config.timeouts
+
+    def python(self) -> PythonFacts:
+        """Return the interpreter that runs programs here."""
+        if self._python is None:
+            self._python = ask_python(self, self._config.python)
+        return self._python
+
+    def identity(self) -> WorkerIdentity:
+        """Return who this machine is now."""
+        return WorkerIdentity(kind="local", name=platform.node(), python=self.python())
+
+    def execute(
+        self, argv: Sequence[str], *, timeout_s: float | None = None, env: Mapping[str, str] | None = None
+    ) -> Completed:
+        """Run one short command; see Worker.execute."""
+        limit = timeout_s or self.timeouts.command_s
+        try:
+            done = subprocess.run(
+                list(argv),
+                env={**os.environ, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=limit,
+                start_new_session=True,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise WorkerError(
+                WorkerProblem.TIMEOUT, f"{argv[0]!r} did not end within {limit:g} s", retryable=True
+            ) from None
+        except (OSError, ValueError) as error:
+            return Completed(127, b"", str(error).encode())
+        return Completed(done.returncode, done.stdout, done.stderr)
+
+    def put_files(self, folder: str, files: Mapping[str, bytes]) -> None:
+        """Write ``files`` into ``folder``."""
+        target = Path(folder)
+        try:
+            target.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name, content in files.items():
+                part = target / f"{name}.part"
+                part.touch(mode=0o600)
+                part.write_bytes(content)
+                part.replace(target / name)
+        except OSError as error:
+            raise WorkerError(
+                WorkerProblem.TRANSFER,
+                f"cannot write to {folder}: {error}",
+                "check `work_root` and disk space",
+            ) from error
+
+    def read_file(self, path: str, *, max_bytes: int) -> bytes:
+        """Return the content of one ordinary file."""
+        return _read_ordinary(Path(path), max_bytes)
+
+    def read_folder(self, path: str, *, max_bytes: int) -> dict[str, bytes]:
+        """Return the ordinary files below a folder by relative name; links are refused."""
+        root, files, left = Path(path), dict[str, bytes](), max_bytes
+        if not root.is_dir():
+            raise WorkerError(WorkerProblem.FILE_MISSING, f"there is no folder {path}")
+        for found in sorted(root.rglob("*")):
+            if found.is_symlink() or not found.is_dir():
+                content = _read_ordinary(found, left)
+                files[str(found.relative_to(root))] = content
+                left -= len(content)
+        return files
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _read_ordinary(path: Path, max_bytes: int) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise WorkerError(WorkerProblem.FILE_MISSING, f"there is no file {path}") from None
+    except OSError as error:
+        raise WorkerError(WorkerProblem.TRANSFER, f"cannot read {path}: {error}") from error
+    with os.fdopen(descriptor, "rb") as handle:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise WorkerError(WorkerProblem.TRANSFER, f"refused to read {path}: it is no ordinary file")
+        content = handle.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise too_large(str(path), max_bytes)
+    return content

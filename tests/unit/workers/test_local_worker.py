@@ -1,0 +1,70 @@
+"""The local worker does what the worker protocol says."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from flagrelease_assets.workers.base import WorkerError, WorkerProblem
+from flagrelease_assets.workers.config import LocalWorkerConfig
+from flagrelease_assets.workers.local import LocalWorker
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> LocalWorker:
+    return LocalWorker(LocalWorkerConfig(work_root=str(tmp_path / "root")))
+
+
+def test_arguments_and_environment_arrive_unharmed(worker: LocalWorker) -> None:
+    nasty = "x'; touch /tmp/pwn; '"
+    code = "import os, sys; print(sys.argv[1], os.environ['WORD'], end='')"
+    done = worker.execute([sys.executable, "-c", code, nasty], env={"WORD": "$HOME `id`"})
+    assert (done.code, done.stdout.decode()) == (0, f"{nasty} $HOME `id`")
+
+
+def test_command_that_does_not_end_is_a_timeout(worker: LocalWorker) -> None:
+    with pytest.raises(WorkerError, match="did not end within") as caught:
+        worker.execute(["sleep", "99"], timeout_s=0.2)
+    assert caught.value.category is WorkerProblem.TIMEOUT
+
+
+@pytest.mark.parametrize("python", ["/nowhere/python", "/bin/echo"])
+def test_interpreter_that_is_none_is_named_with_the_setting_to_change(tmp_path: Path, python: str) -> None:
+    worker = LocalWorker(LocalWorkerConfig(python=python, work_root=str(tmp_path)))
+    with pytest.raises(
+        WorkerError, match=f"'{python}' of worker 'local' is no usable Python.*set `python`"
+    ) as caught:
+        worker.identity()
+    assert caught.value.category is WorkerProblem.PYTHON_MISSING
+
+
+def test_identity_names_the_interpreter(worker: LocalWorker) -> None:
+    assert worker.identity().python.version == sys.version_info[:3]
+
+
+def test_files_go_in_for_this_user_alone_and_come_back(worker: LocalWorker) -> None:
+    folder = f"{worker.work_root}/runs/a"
+    worker.put_files(folder, {"one.json": b"1", "two.bin": bytes(range(256))})
+    assert worker.read_file(f"{folder}/two.bin", max_bytes=256) == bytes(range(256))
+    assert worker.read_folder(folder, max_bytes=1000) == {"one.json": b"1", "two.bin": bytes(range(256))}
+    assert Path(folder).stat().st_mode & 0o77 == 0
+
+
+def test_missing_large_and_unusual_files_are_told_apart(worker: LocalWorker, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(b"123456")
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    os.mkfifo(tmp_path / "pipe")
+    found = {}
+    for name in ("missing", "large", "link", "pipe"):
+        with pytest.raises(WorkerError) as caught:
+            worker.read_file(str(tmp_path / name), max_bytes=5)
+        found[name] = caught.value.category
+    assert found == {
+        "missing": WorkerProblem.FILE_MISSING,
+        "large": WorkerProblem.FILE_TOO_LARGE,
+        "link": WorkerProblem.TRANSFER,
+        "pipe": WorkerProblem.TRANSFER,
+    }
