@@ -5,7 +5,7 @@ Does not belong here: deployment choices (workers, models, secrets) and anything
 """
 
 from flagrelease_assets.catalog.base import CatalogError
-from flagrelease_assets.catalog.loader import CatalogDataError, load_catalog
+from flagrelease_assets.catalog.loader import CatalogDataError, load_catalog, vendor_names
 from flagrelease_assets.catalog.models import (
     BenchmarkProfile,
     Catalog,
@@ -34,4 +34,5 @@ __all__ = [
     "UnknownVendorError",
     "Vendor",
     "load_catalog",
+    "vendor_names",
 ]

@@ -41,7 +41,7 @@ class WrongKeyError(ValueError):
 class CatalogModel(BaseModel):
     """A catalog record: unknown keys are refused, types are not guessed, nothing changes after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 class Sourced(CatalogModel):

@@ -91,6 +91,14 @@ def load_catalog(folder: Path | None = None) -> Catalog:
     return _load(DATA_FOLDER if folder is None else folder.resolve())
 
 
+def vendor_names() -> list[str]:
+    """Return the canonical names of the vendors, sorted, without reading their records.
+
+    A vendor's file is named after it, which `load_catalog` enforces.
+    """
+    return sorted(file.stem for file in (DATA_FOLDER / "vendors").glob("*.yaml"))
+
+
 @cache
 def _load(folder: Path) -> Catalog:
     wheels = _read_file(_WheelsFile, folder / "flagtree_wheels.yaml")

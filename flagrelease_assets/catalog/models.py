@@ -308,7 +308,7 @@ class Catalog(CatalogModel):
         if wanted in known:
             return known[wanted]
         nearest = difflib.get_close_matches(wanted, known, n=1)
-        hint = f"; did you mean {known[nearest[0]]}?" if nearest else ""
+        hint = f"; did you mean {known[nearest[0]]}?" if nearest else "."
         raise UnknownVendorError(f"unknown vendor {name!r}{hint} Vendors: {', '.join(self.vendors)}")
 
     def stack_release(self, release_id: str) -> StackRelease:

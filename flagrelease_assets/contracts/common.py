@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from flagrelease_assets.contracts.worker import WorkerIdentity
 
@@ -58,7 +58,7 @@ class Stack(StrEnum):
 class Document(BaseModel):
     """A part of a stored document; unknown keys are refused so that a typo is never a silent loss."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class Evidence(Document):
@@ -96,7 +96,7 @@ class JobRecord(Document):
     signal: int | None = None
     duration_s: float
     deadline_s: float
-    log: str | None = Field(None, description="Where the complete log is kept, relative to the results base.")
+    logs: list[str] = Field([], description="Complete logs of it and its server, relative to the results.")
 
 
 class StepDocument(Document):
@@ -119,6 +119,15 @@ class StepDocument(Document):
     fingerprint_inputs: dict[str, str] = Field({}, description="What went into the fingerprint, by name.")
     reused_from_run: str | None = Field(None, description="Run that measured this, when reused.")
 
+    @field_validator("schema_version")
+    @classmethod
+    def _is_known(cls, value: int) -> int:
+        if value > SCHEMA_VERSION:
+            raise ValueError(
+                f"written by a newer flagrelease (version {value}, this one reads up to {SCHEMA_VERSION})"
+            )
+        return value
+
     @property
     def usable(self) -> bool:
         """Whether steps below may build on this result."""
@@ -130,15 +139,27 @@ class StepDocument(Document):
         return self.reused_from_run or self.run_id
 
 
+class UnreadableResult(StepDocument):
+    """Stands for a step whose stored result cannot be read; its error says which file and why."""
+
+
 class JobResult(BaseModel):
     """A document written by a program in a worker: known keys typed, newer keys kept."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
     status: str
     error: str | None = None
     traceback: str | None = None
     duration_s: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, value: Any) -> Any:
+        """Read a null as an absent key: programs write null for what they did not get to see."""
+        if isinstance(value, dict):
+            return {key: item for key, item in value.items() if item is not None}
+        return value
 
 
 NonNegative = Annotated[float, Field(ge=0)]

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 class PythonFacts(BaseModel):
     """The interpreter of a worker, as it describes itself."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     executable: str
     version: tuple[int, int, int]
@@ -23,7 +23,7 @@ class PythonFacts(BaseModel):
 class WorkerIdentity(BaseModel):
     """A worker named so exactly that a second look can tell whether it is still the same one."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     kind: str
     name: str

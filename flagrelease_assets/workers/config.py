@@ -16,7 +16,7 @@ _ENGINE_SCHEMES = ("unix://", "ssh://", "tcp://")
 
 
 class _Config(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class TlsConfig(_Config):

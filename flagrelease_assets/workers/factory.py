@@ -10,7 +10,6 @@ from typing import assert_never
 
 from flagrelease_assets.workers.base import Worker
 from flagrelease_assets.workers.config import DockerWorkerConfig, LocalWorkerConfig
-from flagrelease_assets.workers.docker import DockerWorker
 from flagrelease_assets.workers.local import LocalWorker
 
 
@@ -18,6 +17,8 @@ def open_worker(config: DockerWorkerConfig | LocalWorkerConfig) -> Worker:
     """Return the worker that ``config`` describes; it connects when it is first asked for something."""
     match config:
         case DockerWorkerConfig():
+            from flagrelease_assets.workers.docker import DockerWorker  # its SDK is slow to load
+
             return DockerWorker(config)
         case LocalWorkerConfig():
             return LocalWorker(config)

@@ -21,7 +21,7 @@ JOB_DIR_PLACEHOLDER = "{job_dir}"
 
 
 class _Document(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class JobSpec(_Document):

@@ -1,0 +1,59 @@
+# flagrelease: the commands of a checkout. `make` alone says what there is.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SOURCES := flagrelease_assets container_scripts tests benchmarks
+
+# Seconds one test may take; an end-to-end test installs vLLM and starts servers.
+UNIT_TIMEOUT := 60
+INTEGRATION_TIMEOUT := 300
+E2E_TIMEOUT := 1800
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo ui test test-unit test-integration test-e2e lint typecheck bench clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(STAMP) ## install flagrelease and its development tools into .venv
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, $(PYTHON) is " + sys.version.split()[0] + "; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: venv ## release a small real model on this machine's CPU, from nothing to the report
+	$(BIN)/flagrelease demo
+
+ui: venv ## open the Dagster UI
+	$(BIN)/flagrelease ui
+
+test: lint typecheck ## run every check: lint, typecheck, unit, integration, end-to-end
+	$(MAKE) --no-print-directory test-unit
+	$(MAKE) --no-print-directory test-integration
+	$(MAKE) --no-print-directory test-e2e
+
+test-unit: venv ## run the unit tests (seconds)
+	$(BIN)/pytest tests/unit --timeout $(UNIT_TIMEOUT)
+
+test-integration: venv ## run the tests with a Dagster instance (minutes)
+	$(BIN)/pytest tests/integration --timeout $(INTEGRATION_TIMEOUT)
+
+test-e2e: venv ## run the tests with a Docker engine and real vLLM (longer)
+	$(BIN)/pytest tests/e2e --timeout $(E2E_TIMEOUT)
+
+lint: venv ## check style and format
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+typecheck: venv ## check types
+	$(BIN)/mypy $(SOURCES)
+
+bench: venv ## measure flagrelease itself
+	$(BIN)/python -m benchmarks
+
+clean: ## remove what was installed and generated; the demo's models and results (.flagrelease) stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

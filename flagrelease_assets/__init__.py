@@ -1,0 +1,1 @@
+"""flagrelease: says with evidence whether an LLM can be released on a vendor's chips."""

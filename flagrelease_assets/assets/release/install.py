@@ -1,0 +1,253 @@
+"""`install_status`: learn the worker, install the five packages of its stack release, prove each.
+
+Belongs here: the order of the install jobs and the status made of their documents.
+Does not belong here: how a package is installed (`container_scripts/install_package.py`), versions
+(the catalog).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flagrelease_assets.assets.release.findings import finding
+from flagrelease_assets.assets.release.scope import JobReport, StepScope
+from flagrelease_assets.assets.release.step import Step
+from flagrelease_assets.catalog import InstallPlan, PackageKey
+from flagrelease_assets.contracts.common import ErrorRecord, JobResult, Status
+from flagrelease_assets.contracts.install import (
+    MULTICHIP_PACKAGES,
+    EnvironmentFacts,
+    InstallStatus,
+    NetworkChoice,
+    PackageChange,
+    PackageResult,
+)
+
+
+def _settings(scope: StepScope) -> dict[str, Any]:
+    """What the environment is made of: the worker, the packages in it now, and what should be there."""
+    worker = scope.worker_identity.model_dump(mode="json", exclude={"started_at"})
+    return {
+        "worker": worker,
+        "packages": str(scope.observe("worker_identity").get("packages_digest")),
+        "stack release": scope.stack_release.id,
+        "install plans": {key: plan.model_dump(mode="json") for key, plan in scope.install_plans.items()},
+        "pip arguments": scope.worker_entry.pip_args,
+    }
+
+
+def _perform(scope: StepScope) -> InstallStatus:
+    worker = scope.worker_identity
+    scope.log(f"worker: {worker.kind} {worker.name}, image {worker.image or '-'}, {worker.python.executable}")
+    environment = scope.run_job(
+        "environment",
+        "collect_env_info",
+        ["--vendor", scope.vendor, "--path", scope.worker_entry.work_root],
+        EnvironmentFacts,
+        deadline_s=scope.timeouts.command,
+    )
+    network = _choose_network(scope)
+    plans = scope.install_plans
+    installed = {
+        key: _install(scope, key, plan, network, installed_python=environment.document)
+        for key, plan in plans.items()
+    }
+    validation = scope.run_job(
+        "validate",
+        "validate_packages",
+        ["--plan", "{job_dir}/plan.json"],
+        JobResult,
+        deadline_s=scope.timeouts.validate_packages,
+        inputs={"plan.json": _plans_json(plans)},
+    )
+    return _judge(scope, environment, network, plans, installed, validation)
+
+
+def _choose_network(scope: StepScope) -> NetworkChoice:
+    settings = scope.deployment.network
+    arguments: list[str] = []
+    if settings.github_mirror:
+        arguments += ["--github-mirror", settings.github_mirror]
+    if settings.pypi_mirror:
+        arguments += ["--pypi-mirror", settings.pypi_mirror]
+    report = scope.run_job(
+        "network", "detect_network", arguments, JobResult, deadline_s=scope.timeouts.command
+    )
+    seen = report.document.model_dump() if report.document else {}
+    github, pypi = seen.get("github") or {}, seen.get("pypi") or {}
+    return NetworkChoice(
+        github_mirror=bool(github.get("use_mirror")),
+        pypi_mirror=bool(pypi.get("use_mirror")),
+        github_prefix=github.get("prefix"),
+        reason=report.error.cause if report.error else None,
+    )
+
+
+def _install(
+    scope: StepScope,
+    key: PackageKey,
+    plan: InstallPlan,
+    network: NetworkChoice,
+    installed_python: EnvironmentFacts | None,
+) -> JobReport[JobResult] | None:
+    """Install one package; None if the stack release does not have it for this vendor."""
+    if plan.method == "not_applicable":
+        scope.log(f"{key}: not applicable: {plan.reason}")
+        return None
+    deadline = scope.timeouts.install_package
+    arguments = [
+        *("--package", key),
+        *("--plan", "{job_dir}/plan.json"),
+        *("--workdir", "{job_dir}/build"),
+        *("--min-free-gb", str(scope.worker_entry.minimum_free_gb)),
+        *("--timeout", str(deadline)),
+        *(f"--pip-arg={argument}" for argument in _pip_arguments(scope, network)),
+    ]
+    if network.github_prefix:
+        arguments += ["--github-prefix", network.github_prefix]
+    return scope.run_job(
+        f"install-{key}",
+        "install_package",
+        arguments,
+        JobResult,
+        deadline_s=deadline,
+        idle_s=scope.timeouts.install_idle,
+        inputs={"plan.json": _plans_json({key: plan})},
+    )
+
+
+def _pip_arguments(scope: StepScope, network: NetworkChoice) -> list[str]:
+    mirror = scope.deployment.network.pypi_mirror if network.pypi_mirror else None
+    return [*scope.worker_entry.pip_args, *(["--index-url", mirror] if mirror else [])]
+
+
+def _plans_json(plans: dict[PackageKey, InstallPlan]) -> str:
+    return json.dumps({key: plan.model_dump(mode="json") for key, plan in plans.items()})
+
+
+def _judge(
+    scope: StepScope,
+    environment: JobReport[EnvironmentFacts],
+    network: NetworkChoice,
+    plans: dict[PackageKey, InstallPlan],
+    installed: dict[PackageKey, JobReport[JobResult] | None],
+    validation: JobReport[JobResult],
+) -> InstallStatus:
+    """Make the step's document: a package counts only if its validation says so."""
+    seen = validation.document.model_dump() if validation.document else {}
+    packages: dict[PackageKey, PackageResult] = {}
+    errors: list[ErrorRecord] = [environment.error] if environment.error else []
+    for key, plan in plans.items():
+        report = installed[key]
+        packages[key] = _package(key, plan, report, (seen.get("packages") or {}).get(key) or {})
+        if packages[key].status == Status.FAIL:
+            errors.append(_package_error(scope, key, packages[key], report, plan.gate))
+    if validation.document is None and validation.error:
+        errors.append(validation.error)
+    gate_passed = all(packages[key].status == Status.PASS for key, plan in plans.items() if plan.gate)
+    facts = environment.document
+    missing = [key for key, package in packages.items() if _should_be_there(plans[key], package)]
+    status = (
+        Status.FAIL if not gate_passed else Status.PARTIAL if missing or environment.error else Status.PASS
+    )
+    return scope.document(
+        InstallStatus,
+        status=status,
+        reason=_reason(gate_passed, packages, missing),
+        errors=errors,
+        container=scope.worker_identity.name,
+        stack_release=scope.stack_release.id,
+        network=network,
+        python_version=facts.python_version if facts else None,
+        glibc_version=facts.glibc_version if facts else None,
+        packages=packages,
+        flagcx_path=_flagcx_path(installed, packages),
+        gate_passed=gate_passed,
+        packages_digest=seen.get("distributions_digest"),
+        environment=facts,
+        validation=validation.document,
+    )
+
+
+def _package(
+    key: PackageKey, plan: InstallPlan, report: JobReport[JobResult] | None, seen: dict[str, Any]
+) -> PackageResult:
+    if plan.method == "not_applicable":
+        return PackageResult(status=Status.SKIPPED, reason=plan.reason, action="skipped", gate=plan.gate)
+    document = report.document.model_dump() if report and report.document else {}
+    status = Status(seen.get("status") or Status.FAIL)
+    install_status = document.get("status")
+    if install_status == Status.SKIPPED and status != Status.PASS:
+        status = Status.SKIPPED
+    elif install_status != Status.PASS and install_status != Status.SKIPPED:
+        status = Status.FAIL
+    return PackageResult(
+        status=status,
+        version=seen.get("version") or document.get("version"),
+        provider=seen.get("provider") or document.get("provider"),
+        commit=document.get("commit"),
+        action=document.get("action"),
+        gate=plan.gate,
+        reason=document.get("reason")
+        or seen.get("reason")
+        or (report.error.cause if report and report.error else None),
+        seconds=document.get("duration_s") or 0.0,
+        changed=[PackageChange.model_validate(change) for change in document.get("changed") or []],
+    )
+
+
+def _package_error(
+    scope: StepScope,
+    key: PackageKey,
+    package: PackageResult,
+    report: JobReport[JobResult] | None,
+    gate: bool,
+) -> ErrorRecord:
+    if report and report.error:
+        return report.error.model_copy(update={"fatal": gate})
+    cause = package.reason or f"{key} was installed but its validation failed"
+    return finding(
+        scope.step, cause, category="import", layer="1", component="unknown", phase="validate", fatal=gate
+    )
+
+
+def _should_be_there(plan: InstallPlan, package: PackageResult) -> bool:
+    return plan.method != "not_applicable" and package.status != Status.PASS
+
+
+def _reason(
+    gate_passed: bool, packages: dict[PackageKey, PackageResult], missing: list[PackageKey]
+) -> str | None:
+    if not gate_passed:
+        failed = [key for key, package in packages.items() if package.gate and package.status != Status.PASS]
+        return f"gate closed: {', '.join(failed)} not usable"
+    if missing:
+        return f"not usable: {', '.join(missing)}"
+    skipped = [key for key in MULTICHIP_PACKAGES if packages[key].status == Status.SKIPPED]
+    return f"not applicable on this vendor: {', '.join(skipped)}" if skipped else None
+
+
+def _flagcx_path(
+    installed: dict[PackageKey, JobReport[JobResult] | None], packages: dict[PackageKey, PackageResult]
+) -> str | None:
+    report = installed.get("flagcx")
+    if report is None or report.document is None or packages["flagcx"].status != Status.PASS:
+        return None
+    path = report.document.model_dump().get("checkout")
+    return str(path) if path else None
+
+
+INSTALL_STATUS = Step(
+    name="install_status",
+    kind=InstallStatus,
+    description=(
+        "The five packages of the vendor's stack release (vLLM, FlagTree, FlagGems, FlagCX, vllm-plugin-FL) "
+        "in the worker: installed where missing, then proven each in a process of its own. "
+        "The gate for everything below."
+    ),
+    perform=_perform,
+    settings=_settings,
+    shared_by_models=True,
+    kinds=("python", "json"),
+)

@@ -1,0 +1,126 @@
+"""Running a model in the worker, offline and served: the two phases that three steps are made of.
+
+Belongs here: the command lines of the two phase programs, their deadlines, and their errors.
+Does not belong here: which model and which stack (the steps), what a phase checks (the programs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from flagrelease_assets.assets.release.engine_arguments import as_assignments
+from flagrelease_assets.assets.release.scope import JobReport, StepScope
+from flagrelease_assets.assets.release.stacks import StackEnvironment
+from flagrelease_assets.contracts.common import ErrorRecord
+from flagrelease_assets.contracts.model_run import PhaseDocument
+from flagrelease_assets.deployment import ModelEntry
+
+PROGRAM_OVERHEAD_SECONDS = 60.0
+SERVER_LOG = "server.log"
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What is run: a model folder in the worker, how it is split, on which stack."""
+
+    model_path: str
+    entry: ModelEntry
+    tensor_parallel_size: int
+    stack: StackEnvironment
+    job_prefix: str = ""
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """Both phases of one run."""
+
+    offline: JobReport[PhaseDocument]
+    serve: JobReport[PhaseDocument]
+    flags: dict[str, str | None] = field(default_factory=dict)
+
+    @property
+    def errors(self) -> list[ErrorRecord]:
+        """The error records of the phases that did not pass."""
+        return [error for error in (self.offline.error, self.serve.error) if error]
+
+    @property
+    def sample(self) -> str | None:
+        """The first text that the model produced."""
+        documents = (self.serve.document, self.offline.document)
+        return next((document.sample for document in documents if document and document.sample), None)
+
+
+def run_phases(scope: StepScope, plan: RunPlan) -> RunReport:
+    """Run the model offline and served; the second phase runs whatever became of the first."""
+    return RunReport(run_offline(scope, plan), run_serve(scope, plan), plan.stack.flags)
+
+
+def run_offline(scope: StepScope, plan: RunPlan) -> JobReport[PhaseDocument]:
+    """Run the fixed prompts through vLLM's offline engine."""
+    budget = scope.timeouts.offline_total
+    options = [f"--extra-arg={option}" for option in as_assignments(engine_arguments(scope, plan))]
+    return scope.run_job(
+        f"{plan.job_prefix}offline",
+        "run_offline_inference",
+        [*_model_arguments(plan), *options, "--timeout", str(budget)],
+        PhaseDocument,
+        deadline_s=budget + PROGRAM_OVERHEAD_SECONDS,
+        idle_s=scope.timeouts.startup_idle,
+        env=run_environment(scope, plan),
+        env_unset=plan.stack.absent,
+    )
+
+
+def run_serve(scope: StepScope, plan: RunPlan) -> JobReport[PhaseDocument]:
+    """Serve the model, wait until it is truly ready, ask it, and stop it."""
+    timeouts = scope.timeouts
+    arguments = [f"--extra-arg={argument}" for argument in engine_arguments(scope, plan)]
+    return scope.run_job(
+        f"{plan.job_prefix}serve",
+        "test_serve_mode",
+        [
+            *_model_arguments(plan),
+            *arguments,
+            *("--health-timeout", str(timeouts.startup)),
+            *("--request-timeout", str(timeouts.request)),
+            *("--log", f"{{job_dir}}/{SERVER_LOG}"),
+        ],
+        PhaseDocument,
+        deadline_s=timeouts.serve_total + PROGRAM_OVERHEAD_SECONDS,
+        idle_s=timeouts.startup_idle,
+        env=run_environment(scope, plan),
+        env_unset=plan.stack.absent,
+        logs=(SERVER_LOG,),
+    )
+
+
+def engine_arguments(scope: StepScope, plan: RunPlan) -> list[str]:
+    """Return the `vllm serve` arguments of this vendor, worker and model, as one argv list."""
+    length = plan.entry.max_model_len
+    return [
+        *scope.vendor_facts.serve_flags,
+        *scope.worker_entry.serve_args,
+        *(["--dtype", plan.entry.dtype] if plan.entry.dtype != "auto" else []),
+        *(["--max-model-len", str(length)] if length else []),
+        *plan.entry.vllm_args,
+    ]
+
+
+def run_environment(scope: StepScope, plan: RunPlan) -> dict[str, str]:
+    """Return the variables of one run: the vendor's, the worker's, then the stack's, which win."""
+    return {
+        **scope.vendor_facts.environment,
+        **scope.worker_entry.environment,
+        **plan.stack.variables,
+    }
+
+
+def _model_arguments(plan: RunPlan) -> Iterable[str]:
+    yield from ("--model", plan.model_path)
+    yield from ("--tp", str(plan.tensor_parallel_size))
+    yield from ("--stack", plan.stack.stack.value)
+    if plan.entry.trust_remote_code:
+        yield "--trust-remote-code"
+    if not plan.entry.coherent:
+        yield "--allow-degenerate"

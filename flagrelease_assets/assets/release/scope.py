@@ -1,0 +1,332 @@
+"""What one step of one release may use: its partition, its worker, upstream documents, supervised jobs.
+
+Belongs here: opening the worker, running programs in it, keeping their logs, redaction.
+Does not belong here: what any step does or how its status is judged.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from flagrelease_assets.assets.release.findings import job_finding
+from flagrelease_assets.catalog import (
+    Catalog,
+    InstallPlan,
+    PackageKey,
+    StackRelease,
+    Timeouts,
+    Vendor,
+    load_catalog,
+)
+from flagrelease_assets.contracts.common import (
+    ErrorRecord,
+    JobRecord,
+    JobResult,
+    StepDocument,
+    utc_now,
+)
+from flagrelease_assets.contracts.worker import WorkerIdentity
+from flagrelease_assets.deployment import (
+    Deployment,
+    DeploymentError,
+    DockerWorkerEntry,
+    LocalWorkerEntry,
+    ModelEntry,
+)
+from flagrelease_assets.results.store import ResultStore
+from flagrelease_assets.workers.base import Worker, WorkerError
+from flagrelease_assets.workers.factory import open_worker
+from flagrelease_assets.workers.jobs import SCRIPTS_ROOT, JobOutcome, JobSpec, run_job
+from flagrelease_assets.workers.observe import observe
+
+D = TypeVar("D", bound=StepDocument)
+R = TypeVar("R", bound=JobResult)
+
+LOG_FLUSH_SECONDS = 1.0
+LOG_FLUSH_LINES = 200
+MAX_LOG_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class JobReport(Generic[R]):
+    """A finished job: its document (if it left a valid one), how it ended, and what went wrong."""
+
+    outcome: JobOutcome
+    document: R | None
+    error: ErrorRecord | None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the program ended well and its document says so."""
+        return self.error is None
+
+
+@dataclass
+class StepScope:
+    """Everything that a step's code may touch; one instance for each materialization of a step."""
+
+    step: str
+    vendor: str
+    model: str
+    run_id: str
+    load_deployment: Callable[[], Deployment]
+    store: ResultStore
+    upstream: Mapping[str, StepDocument | None]
+    log: Callable[[str], None]
+    scripts_root: Path = SCRIPTS_ROOT
+    observed_revision: str | None = None
+    jobs: list[JobRecord] = field(default_factory=list)
+
+    @cached_property
+    def deployment(self) -> Deployment:
+        """The deployment file's content; raises DeploymentError."""
+        return self.load_deployment()
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """What is known of vendors, stack releases and profiles."""
+        return load_catalog()
+
+    @property
+    def vendor_facts(self) -> Vendor:
+        """The catalog's entry of this vendor."""
+        return self.catalog.vendors[self.vendor]
+
+    @property
+    def worker_entry(self) -> DockerWorkerEntry | LocalWorkerEntry:
+        """The deployment's worker of this vendor; raises DeploymentError naming what to add."""
+        return self.deployment.worker(self.vendor)
+
+    @property
+    def model_entry(self) -> ModelEntry:
+        """The deployment's entry of this model; raises DeploymentError naming what to add."""
+        return self.deployment.model(self.model)
+
+    @property
+    def stack_release(self) -> StackRelease:
+        """The stack release of this vendor: the deployment's choice or the catalog's default.
+
+        Raises DeploymentError if the deployment names one that this vendor does not have.
+        """
+        chosen = self.worker_entry.stack_release
+        if chosen is None:
+            return self.catalog.default_stack_release(self.vendor)
+        known = self.catalog.stack_releases_for(self.vendor)
+        if chosen not in known:
+            raise DeploymentError(
+                f"workers.{self.vendor}.stack_release: {chosen!r} is not one of {', '.join(known)}"
+            )
+        return self.catalog.stack_releases[chosen]
+
+    @property
+    def install_plans(self) -> dict[PackageKey, InstallPlan]:
+        """The plan of each package of the stack release for this vendor, in install order."""
+        return self.catalog.plan_for(self.vendor, self.stack_release.id)
+
+    @property
+    def timeouts(self) -> Timeouts:
+        """Deadlines in seconds: the vendor's, with the deployment's laid over them.
+
+        Raises DeploymentError for a name or value that is none.
+        """
+        overrides = self.worker_entry.deadlines
+        try:
+            return Timeouts.model_validate({**self.vendor_facts.timeouts.model_dump(), **overrides})
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise DeploymentError(f"workers.{self.vendor}.deadlines.{key}: {first['msg']}") from error
+
+    @cached_property
+    def worker(self) -> Worker:
+        """The opened worker; raises WorkerError or DeploymentError with the one line that helps."""
+        return open_worker(self.worker_entry)
+
+    @cached_property
+    def worker_identity(self) -> WorkerIdentity:
+        """Who the worker is, for provenance; raises WorkerError if it is not there."""
+        return self.worker.identity()
+
+    @cached_property
+    def secrets(self) -> dict[str, str]:
+        """The host's secret variables that are set: name to value."""
+        return {name: os.environ[name] for name in self.deployment.secrets if os.environ.get(name)}
+
+    def upstream_document(self, step: str, kind: type[D]) -> D:
+        """Return an upstream document that a gate has already found to be there."""
+        document = self.upstream[step]
+        if not isinstance(document, kind):
+            raise TypeError(f"upstream {step} is {type(document).__name__}, expected {kind.__name__}")
+        return document
+
+    def document(self, kind: type[D], **fields: Any) -> D:
+        """Return a document of this step with the fields that every document has filled in."""
+        return kind.model_validate(
+            {
+                "step": self.step,
+                "vendor": self.vendor,
+                "model": self.model,
+                "run_id": self.run_id,
+                "created_at": utc_now(),
+                "jobs": self.jobs,
+                "worker": self.__dict__.get("worker_identity"),
+                **fields,
+            }
+        )
+
+    def observe(self, program: str, arguments: list[str] | None = None) -> dict[str, Any]:
+        """Ask the worker a quick question, without a supervised job; raises WorkerError."""
+        return observe(
+            self.worker,
+            program,
+            arguments or [],
+            timeout_s=self.timeouts.command,
+            scripts_root=self.scripts_root,
+        )
+
+    def run_job(
+        self,
+        name: str,
+        program: str,
+        arguments: list[str],
+        kind: type[R],
+        *,
+        deadline_s: float,
+        idle_s: float | None = None,
+        env: Mapping[str, str] | None = None,
+        env_unset: tuple[str, ...] = (),
+        inputs: Mapping[str, str] | None = None,
+        logs: tuple[str, ...] = (),
+        activity_paths: tuple[str, ...] = (),
+        with_secrets: bool = False,
+    ) -> JobReport[R]:
+        """Run one program in the worker under supervision and keep its log.
+
+        Args:
+            name: the job's name within the step.
+            program: a program of `container_scripts`, without `.py`.
+            arguments: its command line; `{job_dir}` stands for the job's folder in the worker.
+            kind: the model of the document that the program writes.
+            deadline_s: seconds after which the whole process tree is ended.
+            idle_s: seconds without any activity after which it is ended; the deadline if None.
+            env: variables to set.
+            env_unset: variables that must be absent.
+            inputs: files to put into the job's folder, by name.
+            logs: further logs that the program writes into its folder, kept and judged like its own.
+            activity_paths: files and folders whose change is a sign of life beside the log.
+            with_secrets: whether the program gets the deployment's secret variables.
+
+        Returns:
+            How it ended; raises WorkerError only if the worker could not be reached at all.
+        """
+        started = time.monotonic()
+        self.log(f"{name}: started {program} (deadline {deadline_s:.0f} s)")
+        spec = JobSpec(
+            run_id=self.run_id,
+            step=self.step,
+            name=name,
+            program=program,
+            arguments=arguments,
+            env=dict(env or {}),
+            env_unset=list(env_unset),
+            secret_env=self.secrets if with_secrets else {},
+            deadline_s=deadline_s,
+            idle_s=min(idle_s or deadline_s, deadline_s),
+            grace_s=self.timeouts.stop_grace,
+            inputs=dict(inputs or {}),
+            activity_paths=(*(f"{{job_dir}}/{log}" for log in logs), *activity_paths),
+        )
+        with tempfile.TemporaryDirectory(prefix="flagrelease-") as folder:
+            log_file = Path(folder) / "job.log"
+            lines = _LineBatches(lambda text: self.log(f"[{name}]\n{self.redact(text)}"))
+            outcome = run_job(
+                self.worker,
+                spec,
+                on_line=lines.add,
+                log_file=log_file,
+                scripts_root=self.scripts_root,
+            )
+            lines.flush()
+            texts = {f"{name}.log": log_file.read_text(encoding="utf-8", errors="replace")}
+        for log in logs:
+            texts[f"{name}.{log}"] = self._read_log(f"{outcome.job_dir}/{log}")
+        log_names = [self._keep_log(file, text) for file, text in texts.items() if text]
+        self.jobs.append(
+            JobRecord(
+                name=name,
+                program=program,
+                ended_by=outcome.exit.reason,
+                exit_code=outcome.exit.code,
+                signal=outcome.exit.signal,
+                duration_s=round(time.monotonic() - started, 3),
+                deadline_s=deadline_s,
+                logs=log_names,
+            )
+        )
+        document, problem = _parse(outcome, kind)
+        passed = document is not None and document.status in ("PASS", "PARTIAL", "SKIPPED")
+        error = None if passed else job_finding(self.step, name, outcome, document or problem, texts)
+        self.log(
+            f"{name}: {document.status if document else 'no result'} after {self.jobs[-1].duration_s:.1f} s"
+        )
+        return JobReport(outcome, document, error)
+
+    def _read_log(self, path: str) -> str:
+        """Return a log that a program left in the worker; empty if it left none or a hopeless one."""
+        try:
+            content = self.worker.read_file(path, max_bytes=MAX_LOG_BYTES)
+        except WorkerError as error:
+            self.log(f"{path}: {error}")
+            return ""
+        return content.decode("utf-8", errors="replace")
+
+    def _keep_log(self, file: str, text: str) -> str:
+        name = self.store.log_name(self.vendor, self.model, self.run_id, self.step, file)
+        self.store.put_text(name, self.redact(text))
+        return name
+
+    def redact(self, text: str) -> str:
+        """Return ``text`` without the value of any secret variable."""
+        for name, value in self.secrets.items():
+            text = text.replace(value, f"<{name}>")
+        return text
+
+
+@dataclass
+class _LineBatches:
+    """Collects log lines so that the Dagster log gets a message a second, not one for each line."""
+
+    emit: Callable[[str], None]
+    _lines: list[str] = field(default_factory=list)
+    _since: float = field(default_factory=time.monotonic)
+
+    def add(self, line: str) -> None:
+        self._lines.append(line)
+        if len(self._lines) >= LOG_FLUSH_LINES or time.monotonic() - self._since >= LOG_FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._lines:
+            self.emit("\n".join(self._lines))
+        self._lines, self._since = [], time.monotonic()
+
+
+def _parse(outcome: JobOutcome, kind: type[R]) -> tuple[R | None, JobResult | None]:
+    """Return the job's document, or why what it left is not one."""
+    if outcome.result is None:
+        return None, None
+    try:
+        return kind.model_validate(outcome.result), None
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "(top)"
+        return None, JobResult(status="FAIL", error=f"result has a wrong shape: {key}: {first['msg']}")

@@ -1,0 +1,340 @@
+"""A step of the release as data, and the one way in which every step becomes a Dagster asset.
+
+Belongs here: gates, fingerprints, reuse, catching what goes wrong, metadata and checks common to steps.
+Does not belong here: what a step does (its own module).
+"""
+
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from container_scripts.scripts_digest import scripts_digest
+from flagrelease_assets.assets.release.findings import finding
+from flagrelease_assets.assets.release.metadata import step_metadata
+from flagrelease_assets.assets.release.scope import StepScope
+from flagrelease_assets.catalog import CatalogError
+from flagrelease_assets.contracts.common import (
+    ErrorRecord,
+    Status,
+    StepDocument,
+    UnreadableResult,
+    digest,
+)
+from flagrelease_assets.deployment import DeploymentError
+from flagrelease_assets.partitions import MODEL_DIMENSION, release_partitions, split_release_key
+from flagrelease_assets.resources import DeploymentResource
+from flagrelease_assets.results.store import StoredResultError
+from flagrelease_assets.workers.base import WorkerError, WorkerProblem
+from flagrelease_assets.workers.jobs import SCRIPTS_ROOT
+
+RELEASE_GROUP = "release"
+STATUS_CHECK = "status"
+MODEL_VERSION = dg.AssetKey("model_version")
+FORCE_TAG = "flagrelease/force"
+
+UNREACHABLE = (WorkerProblem.ENGINE_UNREACHABLE, WorkerProblem.TIMEOUT, WorkerProblem.TRANSFER)
+
+Upstream = Mapping[str, StepDocument | None]
+
+
+class StepConfig(dg.Config):
+    """Launch-time choices of a step."""
+
+    force: bool = Field(
+        default=False, description="Run even if an unchanged PASS is stored and could be reused."
+    )
+
+
+@dataclass(frozen=True)
+class Blocker:
+    """A step above that closed the gate, and why."""
+
+    step: str
+    reason: str
+
+
+def blocked_by_unusable(upstream: Upstream) -> list[Blocker]:
+    """Close the gate for every upstream step that is missing, blocked or failed."""
+    return [
+        Blocker(name, "has no stored result" if document is None else f"is {document.status}")
+        for name, document in upstream.items()
+        if document is None or not document.usable
+    ]
+
+
+def blocked_by_absent(upstream: Upstream) -> list[Blocker]:
+    """Close the gate only for upstream steps that never ran (missing or blocked); a FAIL is a finding."""
+    return [
+        Blocker(name, "has no stored result" if document is None else "is BLOCKED")
+        for name, document in upstream.items()
+        if document is None or document.status == Status.BLOCKED
+    ]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One asset of the release.
+
+    Attributes:
+        name: the asset's key.
+        kind: the document that it stores.
+        description: what a reader of the graph should know.
+        upstream: names of the steps whose documents it reads.
+        perform: does the work; returns the document, or raises.
+        gate: says which upstream documents forbid running; an unreadable one always does.
+        always_runs: whether it runs whatever became of the steps above.
+        settings: what the result depends on beyond scripts and upstream documents, by name.
+        document_fields: fields that the document needs even when nothing ran.
+        shared_by_models: whether the result depends on the worker alone.
+        reuse: whether a stored PASS may stand in for running.
+        reads_model_version: whether the external model version is above this step.
+        publish: writes what people open (pages, tables) and returns its metadata.
+        blocking_check: name of a check that turns the run red on FAIL, if any.
+    """
+
+    name: str
+    kind: type[StepDocument]
+    description: str
+    perform: Callable[[StepScope], StepDocument]
+    upstream: tuple[str, ...] = ()
+    gate: Callable[[Upstream], list[Blocker]] = blocked_by_unusable
+    always_runs: bool = False
+    settings: Callable[[StepScope], dict[str, Any]] = lambda _scope: {}
+    document_fields: Mapping[str, Any] = field(default_factory=dict)
+    shared_by_models: bool = False
+    reuse: bool = True
+    reads_model_version: bool = False
+    publish: Callable[[StepScope, Any], dict[str, Any]] | None = None
+    blocking_check: str | None = None
+    kinds: tuple[str, ...] = ("json",)
+
+
+def run_step(step: Step, scope: StepScope, *, force: bool) -> StepDocument:
+    """Produce a step's document: blocked, reused or measured; whatever goes wrong becomes a document too."""
+    started = time.monotonic()
+    inputs: dict[str, str] = {}
+    try:
+        blockers = [] if step.always_runs else _unreadable(scope.upstream) or step.gate(scope.upstream)
+        if blockers:
+            return _blocked(step, scope, blockers)
+        inputs = _fingerprint_inputs(step, scope)
+        if step.reuse and not force and (stored := _stored_pass(step, scope, digest(inputs))):
+            return _reused(stored, scope)
+        document = step.perform(scope)
+        inputs = _inputs_afterwards(step, scope, document, inputs)
+    except (DeploymentError, CatalogError, WorkerError, StoredResultError) as error:
+        document = _failed(step, scope, _known_error(step.name, error))
+    except Exception as error:  # a defect of ours is a finding of this step too, never a lost report
+        scope.log(traceback.format_exc())
+        cause = f"{type(error).__name__}: {error}"
+        record = finding(step.name, cause, category="harness", component="unknown", retryable=True)
+        document = _failed(step, scope, record)
+    scope.log(f"{document.status}{': ' + document.reason if document.reason else ''}")
+    return document.model_copy(
+        update={
+            "fingerprint": digest(inputs) if inputs else "",
+            "fingerprint_inputs": inputs,
+            "duration_s": round(time.monotonic() - started, 3),
+        }
+    )
+
+
+def _unreadable(upstream: Upstream) -> list[Blocker]:
+    return [
+        Blocker(name, f"is unreadable: {document.reason}")
+        for name, document in upstream.items()
+        if isinstance(document, UnreadableResult)
+    ]
+
+
+def _fingerprint_inputs(step: Step, scope: StepScope) -> dict[str, str]:
+    inputs = {"step": step.name, "scripts": scripts_digest(str(scope.scripts_root))}
+    for name, document in scope.upstream.items():
+        inputs[f"upstream {name}"] = digest([document.fingerprint, document.status]) if document else "none"
+    inputs.update({name: _as_text(value) for name, value in step.settings(scope).items()})
+    return inputs
+
+
+def _inputs_afterwards(
+    step: Step, scope: StepScope, document: StepDocument, before: dict[str, str]
+) -> dict[str, str]:
+    """Return what a PASS depends on once it is measured: installing changes the packages it depends on."""
+    if not step.reuse or document.status != Status.PASS:
+        return before
+    try:
+        return _fingerprint_inputs(step, scope)
+    except WorkerError as error:  # the result stands; it will just not be found for reuse
+        scope.log(f"the worker went away after the measurement: {error}")
+        return before
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else digest(value)
+
+
+def _stored_pass(step: Step, scope: StepScope, fingerprint: str) -> StepDocument | None:
+    """Return a stored PASS with this fingerprint; one that cannot be read is put aside and measured anew."""
+    try:
+        if step.shared_by_models:
+            return scope.store.pass_with_fingerprint(step.name, scope.vendor, fingerprint)
+        stored = scope.store.latest_pass(step.name, scope.vendor, scope.model)
+    except StoredResultError as error:
+        scope.log(f"not reused: {error}; kept as {scope.store.put_aside(error)}")
+        return None
+    return stored if stored and stored.fingerprint == fingerprint else None
+
+
+def _reused(stored: StepDocument, scope: StepScope) -> StepDocument:
+    scope.log(f"unchanged since run {stored.measured_by_run}: its PASS is reused (force runs it again)")
+    return stored.model_copy(
+        update={"run_id": scope.run_id, "model": scope.model, "reused_from_run": stored.measured_by_run}
+    )
+
+
+def _blocked(step: Step, scope: StepScope, blockers: list[Blocker]) -> StepDocument:
+    return scope.document(
+        step.kind,
+        **step.document_fields,
+        status=Status.BLOCKED,
+        blocked_by=[blocker.step for blocker in blockers],
+        reason="; ".join(f"{blocker.step} {blocker.reason}" for blocker in blockers),
+    )
+
+
+def _failed(step: Step, scope: StepScope, record: ErrorRecord) -> StepDocument:
+    return scope.document(
+        step.kind, **step.document_fields, status=Status.FAIL, errors=[record], reason=record.cause
+    )
+
+
+def _known_error(step: str, error: Exception) -> ErrorRecord:
+    if isinstance(error, WorkerError):
+        return finding(
+            step,
+            str(error),
+            category=error.category,
+            component="network" if error.category in UNREACHABLE else "user",
+            fatal=True,
+            retryable=error.retryable,
+        )
+    if isinstance(error, StoredResultError):
+        return finding(step, str(error), category="harness", component="unknown")
+    return finding(step, str(error), category="configuration", fatal=True)
+
+
+def build_step_asset(step: Step) -> dg.AssetsDefinition:
+    """Return the Dagster asset of a step, with its status check."""
+
+    @dg.asset(
+        name=step.name,
+        group_name=RELEASE_GROUP,
+        description=step.description,
+        partitions_def=release_partitions,
+        ins={name: dg.AssetIn(name) for name in step.upstream},
+        deps=[_model_version_dependency()] if step.reads_model_version else [],
+        check_specs=[_check_spec(step)],
+        code_version=_code_version(),
+        kinds=set(step.kinds),
+        owners=["team:flagrelease"],
+        io_manager_key="results",
+        dagster_type=dg.PythonObjectDagsterType(step.kind, name=f"{step.kind.__name__}_of_{step.name}"),
+    )
+    def asset_function(
+        context: dg.AssetExecutionContext,
+        config: StepConfig,
+        deployment: DeploymentResource,
+        **upstream: StepDocument | None,
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads this
+        scope = _open_scope(step, context, deployment, upstream)
+        document = run_step(step, scope, force=config.force or _force_by_tag(step, context))
+        return _materialization(step, document, scope)
+
+    return asset_function
+
+
+@cache
+def _code_version() -> str:
+    """Return the version that Dagster shows for every step: the scripts as they were at loading."""
+    return scripts_digest(str(SCRIPTS_ROOT))[:16]
+
+
+def _open_scope(
+    step: Step,
+    context: dg.AssetExecutionContext,
+    deployment: DeploymentResource,
+    upstream: Upstream,
+) -> StepScope:
+    vendor, model = split_release_key(context.partition_key)
+    return StepScope(
+        step=step.name,
+        vendor=vendor,
+        model=model,
+        run_id=context.run.run_id,
+        load_deployment=deployment.load,
+        store=deployment.store(),
+        upstream={name: upstream.get(name) for name in step.upstream},
+        log=context.log.info,
+        scripts_root=Path(deployment.scripts_root) if deployment.scripts_root else SCRIPTS_ROOT,
+        observed_revision=_observed_revision(context, model) if step.reads_model_version else None,
+    )
+
+
+def _model_version_dependency() -> dg.AssetDep:
+    return dg.AssetDep(
+        MODEL_VERSION, partition_mapping=dg.MultiToSingleDimensionPartitionMapping(MODEL_DIMENSION)
+    )
+
+
+def _observed_revision(context: dg.AssetExecutionContext, model: str) -> str | None:
+    """Return the revision that the discovery sensor saw last for this model, if any."""
+    records = context.instance.fetch_observations(
+        dg.AssetRecordsFilter(asset_key=MODEL_VERSION, asset_partitions=[model]), limit=1
+    ).records
+    observation = records[0].asset_observation if records else None
+    revision = observation.metadata.get("revision") if observation else None
+    return str(revision.value) if revision else None
+
+
+def _force_by_tag(step: Step, context: dg.AssetExecutionContext) -> bool:
+    """Whether the run's tag asks to measure this step anew: `all`, or step names separated by commas."""
+    wanted = context.run.tags.get(FORCE_TAG, "")
+    return wanted == "all" or step.name in wanted.split(",")
+
+
+def _check_spec(step: Step) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        name=step.blocking_check or STATUS_CHECK,
+        asset=step.name,
+        blocking=step.blocking_check is not None,
+        partitions_def=release_partitions,
+        description="Red on FAIL, a warning on PARTIAL and BLOCKED.",
+    )
+
+
+def _materialization(
+    step: Step, document: StepDocument, scope: StepScope
+) -> dg.MaterializeResult[StepDocument]:
+    failed = document.status == Status.FAIL
+    passed = document.status in (Status.PASS, Status.SKIPPED)
+    published = step.publish(scope, document) if step.publish else {}
+    return dg.MaterializeResult(
+        value=document,
+        metadata={**step_metadata(document, scope.store), **published},
+        data_version=dg.DataVersion(digest([document.fingerprint or document.run_id, document.status])),
+        check_results=[
+            dg.AssetCheckResult(
+                check_name=step.blocking_check or STATUS_CHECK,
+                passed=passed,
+                severity=dg.AssetCheckSeverity.ERROR if failed else dg.AssetCheckSeverity.WARN,
+                description=document.reason,
+                metadata={"status": document.status.value, "errors": len(document.errors)},
+            )
+        ],
+    )

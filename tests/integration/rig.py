@@ -1,0 +1,79 @@
+"""A whole release on this machine in seconds: real assets, store, worker and supervisor, instant programs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import dagster as dg
+import yaml
+
+from flagrelease_assets.contracts.common import StepDocument
+from flagrelease_assets.contracts.keys import model_key
+from flagrelease_assets.launch import LaunchResult, launch
+from flagrelease_assets.resources import DeploymentResource
+from tests.doubles.instant_scripts import Canned, make_instant_scripts
+
+D = TypeVar("D", bound=StepDocument)
+TOY: dict[str, Any] = {"id": "org/toy", "source": "folder", "path": "/models/toy"}
+
+
+@dataclass
+class Rig:
+    """One installation in a folder of its own, with the programs' answers chosen by the test."""
+
+    folder: Path
+    instance: dg.DagsterInstance
+    models: list[dict[str, Any]] = field(default_factory=lambda: [TOY])
+    workers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    messages: list[tuple[str, str]] = field(default_factory=list)
+    scripts: Path | None = None
+
+    def __post_init__(self) -> None:
+        self.workers = self.workers or {"cpu": self.local_worker("cpu")}
+        self.answer({})
+
+    @property
+    def deployment_file(self) -> Path:
+        return self.folder / "flagrelease.yaml"
+
+    @property
+    def resource(self) -> DeploymentResource:
+        return DeploymentResource(path=str(self.deployment_file), scripts_root=str(self.scripts))
+
+    def local_worker(self, name: str) -> dict[str, Any]:
+        return {"kind": "local", "work_root": str(self.folder / f"worker-{name}")}
+
+    def answer(self, answers: Canned) -> None:
+        """Let the programs give these answers from now on (healthy ones otherwise)."""
+        number = len(list(self.folder.glob("scripts-*")))
+        self.scripts = make_instant_scripts(self.folder / f"scripts-{number}", answers)
+
+    def write_deployment(self) -> None:
+        content = {"results": "results", "workers": self.workers, "models": self.models}
+        self.deployment_file.write_text(yaml.safe_dump(content), encoding="utf-8")
+
+    def run(
+        self, *, job: str = "release", vendor: str = "cpu", model: str = "org/toy", force: bool = False
+    ) -> LaunchResult:
+        if not self.deployment_file.exists():
+            self.write_deployment()
+        self.messages.clear()
+        return launch(
+            self.instance,
+            job,
+            vendor,
+            model_key(model),
+            force=force,
+            deployment=self.resource,
+            on_message=lambda step, message: self.messages.append((step, message)),
+        )
+
+    def document(self, kind: type[D], step: str, vendor: str = "cpu", model: str = "org/toy") -> D:
+        found = self.resource.store().latest(step, vendor, model_key(model))
+        assert isinstance(found, kind), f"{step} stored {found!r}"
+        return found
+
+    def jobs_started(self) -> list[str]:
+        return [message for _, message in self.messages if ": started " in message]
