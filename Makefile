@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DEMO_HOME := $(CURDIR)/.flagrelease/demo
 SOURCES := flagrelease_assets container_scripts tests benchmarks
 
 # Seconds one test may take; an end-to-end test installs vLLM and starts servers.
@@ -11,7 +12,7 @@ INTEGRATION_TIMEOUT := 300
 E2E_TIMEOUT := 1800
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo ui test test-unit test-integration test-e2e lint typecheck bench clean
+.PHONY: help venv demo demo-ui ui test test-unit test-integration test-e2e lint typecheck bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +28,10 @@ $(STAMP): pyproject.toml constraints.txt
 demo: venv ## release a small real model on this machine's CPU, from nothing to the report
 	$(BIN)/flagrelease demo
 
-ui: venv ## open the Dagster UI
+demo-ui: venv ## open the Dagster UI on the demo's runs and results
+	DAGSTER_HOME=$(DEMO_HOME)/dagster $(BIN)/flagrelease ui --deployment $(DEMO_HOME)/flagrelease.yaml
+
+ui: venv ## open the Dagster UI on your own deployment (flagrelease.yaml)
 	$(BIN)/flagrelease ui
 
 test: lint typecheck ## run every check: lint, typecheck, unit, integration, end-to-end

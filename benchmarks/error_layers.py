@@ -1,21 +1,20 @@
 """Measure the judgement of failures: accuracies on the labelled cases, time on a large log.
 
-Run: ``python -m benchmarks.error_layers [--cases FILE] [--megabytes N]``.
-Belongs here: measuring. Does not belong here: thresholds (the tests assert those).
+A wrong component in a report sends people after the wrong defect, and a failed run may leave a huge log.
+Belongs here: measuring. Does not belong here: the classifier.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
-import resource
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import Figure
 from container_scripts.error_layers import classify_stream, classify_text
 from container_scripts.error_vocabulary import MULTICHIP_COMPONENTS
 
@@ -28,6 +27,20 @@ BENIGN_LINE = (
 ERROR_LINE = (
     b"(Worker_TP1 pid=%d) ERROR 11-21 07:52:41 [multiproc_executor.py:949] request %d failed: timed out\n"
 )
+
+
+LOG_MEGABYTES = 50
+AIM_LOG_SECONDS = 2.0
+AIM_COMPONENT_STRICT = 0.94
+AIM_ACCURACY = 0.98
+
+LOGS = (
+    ("no errors", 0.0, False),
+    ("1 % errors", 0.01, False),
+    ("errors only", 1.0, False),
+    ("distinct", 1.0, True),
+)
+"""Logs to time: their name, the share of lines that tell of errors, and whether no two of those agree."""
 
 
 @dataclass(frozen=True)
@@ -89,20 +102,20 @@ def _error_line(number: int, distinct: bool) -> bytes:
     return line.replace(b"request", word.encode()) if distinct else line
 
 
-def main() -> None:
-    """Print the accuracies and the time of large logs against the limit of 2 s for 50 MB."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cases", type=Path, default=CASES)
-    parser.add_argument("--megabytes", type=int, default=50)
-    arguments = parser.parse_args()
-    print(measure(read_cases(arguments.cases)))
-    for share, distinct in ((0.0, False), (0.01, False), (1.0, False), (1.0, True)):
-        seconds = time_large_log(arguments.megabytes, share, distinct)
-        ratio = seconds / (2.0 * arguments.megabytes / 50)
-        kind = f"{share:.0%} error lines{', all distinct' if distinct else ''}"
-        print(f"{arguments.megabytes} MB, {kind}: {seconds:.2f} s ({ratio:.2f} of the limit)")
-    print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB, log included")
+def measure_figures() -> tuple[Figure, ...]:
+    """Return the accuracies on the labelled cases and the seconds that large logs take."""
+    seen = measure(read_cases(CASES))
+    cases = f"{seen.cases} labelled cases"
+    return (
+        Figure("component, first choice", seen.component_strict, "", AIM_COMPONENT_STRICT, "least", cases),
+        Figure("component", seen.component, "", AIM_ACCURACY, "least", cases),
+        Figure("layer", seen.layer, "", AIM_ACCURACY, "least", cases),
+        Figure("fatal or not", seen.fatal, "", AIM_ACCURACY, "least", cases),
+        Figure("multi-chip part blamed wrongly", seen.false_blame, "", 0.0, "most", cases),
+        *(_log_figure(*log) for log in LOGS),
+    )
 
 
-if __name__ == "__main__":
-    main()
+def _log_figure(name: str, error_share: float, distinct: bool) -> Figure:
+    seconds = time_large_log(LOG_MEGABYTES, error_share, distinct)
+    return Figure(f"log of {LOG_MEGABYTES} MB, {name}", seconds, "s", AIM_LOG_SECONDS)

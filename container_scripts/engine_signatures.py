@@ -112,6 +112,8 @@ _MODEL = [
         "3",
         MODEL,
         r"does not appear to have a file named.*",
+        r"is neither a folder in this worker nor a hub id.*",
+        r"ModelFilesError: config\.json .*",
         r"Repository ?Not ?Found.*",
         r"Repo id must be in the form.*",
         r"is not a local folder and is not a valid model",
@@ -129,6 +131,7 @@ _MODEL = [
         "weights",
         "3",
         MODEL,
+        r"ModelFilesError: (?:shard|no weight files) .*",
         r"size mismatch for .*",
         r"KeyError: '(?:model|layers|lm_head|transformer|language_model|visual)\..*",
         r"safetensors_rust\.\w+|SafetensorError.*"
@@ -144,6 +147,7 @@ _MODEL = [
         "tokenizer",
         "3",
         MODEL,
+        r"ModelFilesError: no tokenizer .*",
         r"Tokenizer class \S+ does not exist.*|(?:couldn'?t|could not) instantiate the backend tokenizer.*"
         r"|sentencepiece.{0,40}(?:not found|not installed)",
         r"chat template .{0,60}(?:must|not|no longer|required).*"

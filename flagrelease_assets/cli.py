@@ -66,9 +66,10 @@ def main() -> None:
         StoredResultError,
         UnknownVendorError,
         WorkerError,
-        typer.TyperException,
     ) as error:
         _fail(str(error))
+    except typer.TyperException as error:  # wrong usage; 2, its own exit code, means FAIL here
+        _fail(error.format_message())
 
 
 @app.command()
@@ -86,7 +87,7 @@ def release(
 ) -> None:
     """Run a release of MODEL on VENDOR's worker here and now, and print the report."""
     from flagrelease_assets.contracts.keys import model_key
-    from flagrelease_assets.jobs import ALL_JOBS
+    from flagrelease_assets.jobs import TARGETS
     from flagrelease_assets.resources import DeploymentResource
 
     resource = _deployment(deployment)
@@ -94,7 +95,7 @@ def release(
     vendor, key = _vendor(vendor), model_key(model)
     settings.worker(vendor)
     settings.model(key)
-    if job not in [each.name for each in ALL_JOBS]:
+    if job not in TARGETS:
         _fail(f"unknown job {job!r}: use release, verify or install")
     assert isinstance(resource, DeploymentResource)
     _finish(_launch(vendor, key, job, force=force, quiet=as_json), resource, as_json=as_json)
@@ -146,6 +147,7 @@ def status(deployment: DeploymentOption = None, as_json: JsonOption = False) -> 
     from flagrelease_assets.assets.release.board import board_cells, expected_cells
 
     resource = _deployment(deployment)
+    resource.load()
     cells = board_cells(resource.store(), expected_cells(resource))
     if as_json:
         _print_json([cell.model_dump(mode="json") for cell in cells])
@@ -170,13 +172,17 @@ def board(deployment: DeploymentOption = None) -> None:
     """Write the board's page from the stored reports and say where it is."""
     from flagrelease_assets.assets.release.board import write_board
 
-    path, cells = write_board(_deployment(deployment))
+    resource = _deployment(deployment)
+    resource.load()
+    path, cells = write_board(resource)
     console.print(f"{len(cells)} cells: {path}")
 
 
 @app.command()
 def classify(
-    log: Annotated[Path | None, typer.Argument(help="Log file; standard input if absent.")] = None,
+    log: Annotated[
+        Path | None, typer.Argument(help="Log file; standard input if absent.", exists=True, dir_okay=False)
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Name the layer, component and cause of a failure from its log."""
@@ -318,9 +324,8 @@ def _finish(result: Any, deployment: Any, *, as_json: bool, ui_hint: str = "flag
         _print_json(document.model_dump(mode="json") if document else failed)
         raise typer.Exit(EXIT_CODES[result.status.value])
     if result.report:
-        console.print(console_summary(result.report))
         page = deployment.store().root / report_file(result.report, "html")
-        console.print(f"report: {page}", soft_wrap=True, highlight=False)
+        console.print(console_summary(result.report, str(page)))
     elif document:
         console.print(f"{document.step}: {document.status}: {document.reason or 'as expected'}", markup=False)
     else:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -109,6 +109,8 @@ class Deployment(BaseSettings):
     network: NetworkSettings = NetworkSettings()
     secrets: list[str] = Field(["HF_TOKEN"], description="Host variables passed on to workers, redacted.")
 
+    _file: Path = PrivateAttr(default_factory=lambda: deployment_path())
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -151,7 +153,7 @@ class Deployment(BaseSettings):
         if vendor not in self.workers:
             raise DeploymentError(
                 f"vendor {vendor!r} has no worker: add `workers.{vendor}: {{kind: docker, container: NAME}}` "
-                f"to {deployment_path()}"
+                f"to {self._file}"
             )
         return self.workers[vendor]
 
@@ -161,7 +163,7 @@ class Deployment(BaseSettings):
             if entry.key == key:
                 return entry
         raise DeploymentError(
-            f"model {key!r} has no entry: add `- id: {model_id(key)}` under `models:` in {deployment_path()}"
+            f"model {key!r} has no entry: add `- id: {model_id(key)}` under `models:` in {self._file}"
         )
 
 
@@ -180,6 +182,7 @@ def load_deployment(path: Path | None = None) -> Deployment:
     content = _read_mapping(path)
     try:
         deployment = Deployment(**content)
+        deployment._file = path
     except ValidationError as error:
         raise DeploymentError(_explain(path, error)) from error
     except SettingsError as error:

@@ -21,6 +21,16 @@ class ProfileResult(JobResult):
     reasons: list[str] = []
 
 
+class BenchmarkRun(JobResult):
+    """What `benchmark_stack` measured."""
+
+    profiles_passed: str | None = None
+    profiles: list[ProfileResult] = []
+    summary_table: str = ""
+    startup_s: float | None = None
+    server: dict[str, Any] = {}
+
+
 class Performance(Document):
     """All profiles on one stack."""
 

@@ -21,6 +21,7 @@ SCHEMA_VERSION = 1
 
 PhaseName = Literal["offline", "serve"]
 PhaseStatus = Literal["PASS", "FAIL", "SKIPPED"]
+JobStatus = Literal["PASS", "PARTIAL", "FAIL", "SKIPPED", "TIMEOUT"]
 Layer = Literal["0", "1", "2", "3", "4", "X"]
 Component = Literal[
     "FlagGems",
@@ -148,7 +149,9 @@ class JobResult(BaseModel):
 
     model_config = ConfigDict(extra="allow", defer_build=True)
 
-    status: str
+    status: JobStatus
+    reason: str | None = None
+    problem: str | None = Field(None, description="Category of the failure, if the program could name it.")
     error: str | None = None
     traceback: str | None = None
     duration_s: float | None = None

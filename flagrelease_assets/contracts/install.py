@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from flagrelease_assets.contracts.common import Document, JobResult, Status, StepDocument
 
@@ -46,6 +46,20 @@ class EnvironmentFacts(JobResult):
     shm_total_mb: int | None = None
 
 
+class Source(BaseModel):
+    """How one kind of download is reached, as `detect_network` saw it; newer keys are ignored."""
+
+    use_mirror: bool = False
+    prefix: str | None = None
+
+
+class NetworkFacts(JobResult):
+    """What `detect_network` saw."""
+
+    github: Source = Source()
+    pypi: Source = Source()
+
+
 class NetworkChoice(Document):
     """How packages and sources are fetched: directly or through the configured mirrors."""
 
@@ -61,6 +75,31 @@ class PackageChange(Document):
     name: str
     before: str | None = None
     after: str | None = None
+
+
+class Installation(JobResult):
+    """What `install_package` did."""
+
+    version: str | None = None
+    provider: str | None = None
+    commit: str | None = None
+    checkout: str | None = None
+    action: str | None = None
+    changed: list[PackageChange] = []
+
+
+class PackageProof(JobResult):
+    """One package as `validate_packages` found it."""
+
+    version: str | None = None
+    provider: str | None = None
+
+
+class Validation(JobResult):
+    """What `validate_packages` saw."""
+
+    packages: dict[str, PackageProof] = {}
+    distributions_digest: str | None = None
 
 
 class PackageResult(Document):
@@ -92,7 +131,7 @@ class InstallStatus(StepDocument):
     gate_passed: bool = False
     packages_digest: str | None = Field(None, description="Digest of every distribution in the worker.")
     environment: EnvironmentFacts | None = None
-    validation: JobResult | None = None
+    validation: Validation | None = None
 
     @property
     def multichip_installed(self) -> list[PackageKey]:

@@ -263,7 +263,17 @@ class DockerWorker:
 
 def _tls(config: TlsConfig) -> TLSConfig:
     pair = (str(config.client_cert), str(config.client_key)) if config.client_cert else None
-    return TLSConfig(client_cert=pair, ca_cert=str(config.ca_cert) if config.ca_cert else None, verify=True)
+    kind = _OwnAuthority if config.ca_cert else TLSConfig
+    return kind(client_cert=pair, ca_cert=str(config.ca_cert) if config.ca_cert else None, verify=True)
+
+
+class _OwnAuthority(TLSConfig):
+    """TLS with the configured authority alone: a CA bundle in the environment would win over it."""
+
+    def configure_client(self, client: docker.APIClient) -> None:
+        """Set up the connection, deaf to the environment's certificates and proxies."""
+        super().configure_client(client)
+        client.trust_env = False
 
 
 def _container_is_missing(error: docker.errors.NotFound) -> bool:

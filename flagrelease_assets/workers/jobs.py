@@ -55,7 +55,7 @@ CANCEL_LIMIT_S = 20.0
 STOP_MARGIN_S = 60.0
 """How much later than deadline and grace the host expects to hear of the end of a job, in seconds."""
 
-_FIRST_POLL_S = 0.1  # quick programs are not made to wait for the pace of long ones
+_FIRST_POLL_S = 0.15  # quick programs are not made to wait for the pace of long ones, and none ends sooner
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 15.0
 _DEFAULT_ENV = {"PYTHONUNBUFFERED": "1"}  # a log that comes late looks like a hang
@@ -166,6 +166,7 @@ def follow_job(
     if log_file:
         log_file.parent.mkdir(parents=True, exist_ok=True)
         log_file.write_bytes(b"")
+    time.sleep(pause_s)
     while True:
         answer = connection.ask(partial(_poll, worker, handle, offset))
         offset = answer.offset

@@ -1,15 +1,16 @@
 """Worker programs that answer at once: a double of `container_scripts` for tests of orchestration.
 
 Faithful in: names, command lines, result by file or on standard output, run token, exit codes; the
-supervisor and everything it needs are the real ones. Not faithful in: they observe nothing, they write the
-document that the test gave them.
+supervisor and everything it needs are the real ones, and so is what a program lets others import. Not
+faithful in: they observe nothing, they write the document that the test gave them.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from flagrelease_assets.workers.jobs import SCRIPTS_ROOT
 
 Canned = Mapping[str, Mapping[str, Any]]
 
-_PROGRAM = '''"""A double: writes the document that the test gave it."""
-import json, os, sys
+_RUN_AS_PROGRAM = 'if __name__ == "__main__":\n'
+_ANSWER = """import json, os, sys
 here = os.path.dirname(os.path.abspath(__file__))
 name = os.path.splitext(os.path.basename(__file__))[0]
 with open(os.path.join(here, name + "_answers.json"), encoding="utf-8") as handle:
@@ -39,7 +40,7 @@ if "--output" in sys.argv:
 else:
     print(text)
 sys.exit(0 if document["status"] in ("PASS", "PARTIAL", "SKIPPED") else 1)
-'''
+"""
 
 OUTPUTS = [
     {
@@ -191,16 +192,21 @@ FULL_STACK: Canned = {
 """Answers of a worker on which the whole multi-chip stack works."""
 
 
-def make_instant_scripts(folder: Path, answers: Canned | None = None) -> Path:
+def make_instant_scripts(folder: Path, answers: Canned | None = None, real: Collection[str] = ()) -> Path:
     """Make the folder of programs that give these answers (healthy ones for programs not named).
 
+    Programs named in `real` stay what they are in `container_scripts`.
     An answer may have the form {"default": document, "WORD": document}: WORD on the program's command
     line selects its document.
     """
     root = folder / "container_scripts"
     shutil.copytree(SCRIPTS_ROOT, root, ignore=shutil.ignore_patterns("__pycache__"))
     for program, answer in {**HEALTHY, **(answers or {})}.items():
+        if program in real:
+            continue
         choices = answer if "default" in answer else {"default": answer}
-        (root / f"{program}.py").write_text(_PROGRAM, encoding="utf-8")
+        importable, _, _ = (root / f"{program}.py").read_text(encoding="utf-8").partition(_RUN_AS_PROGRAM)
+        double = importable + _RUN_AS_PROGRAM + textwrap.indent(_ANSWER, "    ")
+        (root / f"{program}.py").write_text(double, encoding="utf-8")
         (root / f"{program}_answers.json").write_text(json.dumps(choices), encoding="utf-8")
     return root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +12,9 @@ import yaml
 
 from flagrelease_assets.contracts.common import StepDocument
 from flagrelease_assets.contracts.keys import model_key
+from flagrelease_assets.definitions import build_defs
 from flagrelease_assets.launch import LaunchResult, launch
+from flagrelease_assets.partitions import release_key
 from flagrelease_assets.resources import DeploymentResource
 from tests.doubles.instant_scripts import Canned, make_instant_scripts
 
@@ -45,10 +48,10 @@ class Rig:
     def local_worker(self, name: str) -> dict[str, Any]:
         return {"kind": "local", "work_root": str(self.folder / f"worker-{name}")}
 
-    def answer(self, answers: Canned) -> None:
-        """Let the programs give these answers from now on (healthy ones otherwise)."""
+    def answer(self, answers: Canned, *, real: Collection[str] = ()) -> None:
+        """Let the programs give these answers from now on (healthy ones otherwise); `real` ones run."""
         number = len(list(self.folder.glob("scripts-*")))
-        self.scripts = make_instant_scripts(self.folder / f"scripts-{number}", answers)
+        self.scripts = make_instant_scripts(self.folder / f"scripts-{number}", answers, real)
 
     def write_deployment(self) -> None:
         content = {"results": "results", "workers": self.workers, "models": self.models}
@@ -68,6 +71,18 @@ class Rig:
             force=force,
             deployment=self.resource,
             on_message=lambda step, message: self.messages.append((step, message)),
+        )
+
+    def materialize(
+        self, *steps: str, vendor: str = "cpu", model: str = "org/toy"
+    ) -> dg.ExecuteInProcessResult:
+        """Materialize single steps from what is stored, as a click on an asset does."""
+        definitions = build_defs(resource_overrides={"deployment": self.resource})
+        return definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=self.instance,
+            partition_key=release_key(vendor, model_key(model)),
+            asset_selection=[dg.AssetKey(step) for step in steps],
+            raise_on_error=False,
         )
 
     def document(self, kind: type[D], step: str, vendor: str = "cpu", model: str = "org/toy") -> D:

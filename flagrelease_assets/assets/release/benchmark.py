@@ -20,8 +20,8 @@ from flagrelease_assets.assets.release.phases import (
 from flagrelease_assets.assets.release.scope import JobReport, StepScope
 from flagrelease_assets.assets.release.step import Blocker, Step, Upstream, blocked_by_absent
 from flagrelease_assets.contracts import BenchmarkMetrics, ModelSnapshot, RecommendedStack
-from flagrelease_assets.contracts.benchmark import AccuracySummary, Performance, ProfileResult
-from flagrelease_assets.contracts.common import JobResult, Stack, Status
+from flagrelease_assets.contracts.benchmark import AccuracySummary, BenchmarkRun, Performance
+from flagrelease_assets.contracts.common import ErrorRecord, Stack, Status
 
 THROUGHPUT = "throughput_tok_s"
 
@@ -57,16 +57,16 @@ def _perform(scope: StepScope) -> BenchmarkMetrics:
     plan = model_plan(scope, stack_environment(scope, stack))
     report = _measure(scope, plan)
     errors = [report.error] if report.error else []
-    performance = _performance(scope, report)
+    performance = _performance(scope, report.document)
     base = None
     if stack == Stack.FULL:
         base_report = _measure(scope, model_plan(scope, stack_environment(scope, Stack.BASE)))
-        base = _performance(scope, base_report)
+        base = _performance(scope, base_report.document)
         errors += [base_report.error] if base_report.error else []
     return scope.document(
         BenchmarkMetrics,
         status=performance.status,
-        reason=_reason(performance),
+        reason=_reason(performance, report.error),
         model_path=snapshot.path,
         tensor_parallel_size=snapshot.tensor_parallel_size,
         stack=stack,
@@ -79,7 +79,7 @@ def _perform(scope: StepScope) -> BenchmarkMetrics:
     )
 
 
-def _measure(scope: StepScope, plan: RunPlan) -> JobReport[JobResult]:
+def _measure(scope: StepScope, plan: RunPlan) -> JobReport[BenchmarkRun]:
     """Serve the model and run every profile against it, under one deadline that covers them all."""
     profiles = scope.catalog.profiles_for(scope.vendor)
     timeouts = scope.timeouts
@@ -100,7 +100,7 @@ def _measure(scope: StepScope, plan: RunPlan) -> JobReport[JobResult]:
         f"benchmark-{plan.stack.stack.value}",
         "benchmark_stack",
         arguments,
-        JobResult,
+        BenchmarkRun,
         deadline_s=deadline,
         idle_s=max(timeouts.startup_idle, timeouts.benchmark_profile),
         logs=(SERVER_LOG,),
@@ -111,25 +111,23 @@ def _measure(scope: StepScope, plan: RunPlan) -> JobReport[JobResult]:
     )
 
 
-def _performance(scope: StepScope, report: JobReport[JobResult]) -> Performance:
+def _performance(scope: StepScope, run: BenchmarkRun | None) -> Performance:
     expected = scope.catalog.profiles_for(scope.vendor)
-    if report.document is None:
+    if run is None:
         return Performance(status=Status.FAIL, profiles_passed=f"0/{len(expected)}")
-    seen = report.document.model_dump()
     full_sizes = {profile.name: profile.full_size for profile in expected}
-    profiles = [ProfileResult.model_validate(profile) for profile in seen.get("profiles") or []]
-    for profile in profiles:
+    for profile in run.profiles:
         size = full_sizes.get(profile.name)
         profile.full_size = (
             size.model_dump(include={"input_len", "output_len", "num_prompts"}) if size else {}
         )
     return Performance(
-        status=Status(seen["status"]),
-        profiles_passed=str(seen.get("profiles_passed") or f"0/{len(expected)}"),
-        profiles=profiles,
-        summary_table=str(seen.get("summary_table") or ""),
-        startup_s=seen.get("startup_s"),
-        server=seen.get("server") or {},
+        status=Status.FAIL if run.status == "TIMEOUT" else Status(run.status),
+        profiles_passed=run.profiles_passed or f"0/{len(expected)}",
+        profiles=run.profiles,
+        summary_table=run.summary_table,
+        startup_s=run.startup_s,
+        server=run.server,
     )
 
 
@@ -145,7 +143,7 @@ def smallest_ratio(full: Performance, base: Performance) -> float | None:
     return min(ratios) if ratios else None
 
 
-def _reason(performance: Performance) -> str | None:
+def _reason(performance: Performance, error: ErrorRecord | None) -> str | None:
     if performance.status == Status.PASS:
         return None
     notes = [
@@ -153,7 +151,8 @@ def _reason(performance: Performance) -> str | None:
         for profile in performance.profiles
         if profile.status != "PASS"
     ]
-    return "; ".join([f"{performance.profiles_passed} profiles passed", *notes])
+    causes = [error.cause] if error and not notes else []
+    return "; ".join([f"{performance.profiles_passed} profiles passed", *notes, *causes])
 
 
 BENCHMARK_METRICS = Step(

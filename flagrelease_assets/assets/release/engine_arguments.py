@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from flagrelease_assets.deployment import DeploymentError
+
 # Flags of `vllm serve` that concern the HTTP server; the offline engine does not know them.
 SERVER_ONLY = frozenset(
     {"--host", "--port", "--api-key", "--served-model-name", "--chat-template", "--disable-log-requests"}
@@ -17,14 +19,17 @@ SERVER_ONLY = frozenset(
 def as_assignments(arguments: Sequence[str]) -> list[str]:
     """Return `--flag value` pairs as `flag=value` for the offline engine; a lone flag becomes `flag=true`.
 
-    Raises ValueError for a word that belongs to no flag.
+    Raises DeploymentError for a word that belongs to no flag.
     """
     assignments: list[str] = []
     words = list(arguments)
     while words:
         flag, equals, value = words.pop(0).partition("=")
         if not flag.startswith("--"):
-            raise ValueError(f"vLLM argument {flag!r} belongs to no --flag")
+            raise DeploymentError(
+                f"vLLM argument {flag!r} belongs to no --flag: correct the worker's `serve_args` or the "
+                "model's `vllm_args` in the deployment file"
+            )
         if not equals:
             value = words.pop(0) if words and not words[0].startswith("--") else "true"
         if flag not in SERVER_ONLY:

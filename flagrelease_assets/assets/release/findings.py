@@ -9,9 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flagrelease_assets.contracts.common import Component, ErrorRecord, JobResult, Layer
+from flagrelease_assets.workers.job_models import ResultProblem
 from flagrelease_assets.workers.jobs import JobOutcome
 
 MAX_LOG_CHARACTERS = 2_000_000
+
+# What a program can name itself, better than its log can: full disks and networks out of reach.
+NAMED_PROBLEMS = frozenset({"disk", "network"})
+
+RESULT_PROBLEMS: Mapping[ResultProblem, str] = {
+    "missing": "left no result",
+    "truncated": "left only a part of its result",
+    "not_json": "left a result that is no JSON object",
+    "wrong_run": "left the result of another run",
+    "too_large": "left a result that is too large",
+}
 
 
 def finding(
@@ -39,25 +51,45 @@ def finding(
 
 
 def job_finding(
-    step: str, phase: str, outcome: JobOutcome, result: JobResult | None, logs: Mapping[str, str]
+    step: str,
+    phase: str,
+    outcome: JobOutcome,
+    result: JobResult | None,
+    wrong_shape: str | None,
+    logs: Mapping[str, str],
 ) -> ErrorRecord:
-    """Return the error record of a job that did not pass, from its exit, its document and its logs."""
+    """Return the error record of a job that did not pass, from its exit, its document and its logs.
+
+    ``wrong_shape`` says what is wrong with a document that the program did leave.
+    """
     from container_scripts.error_layers import classify  # hundreds of patterns, compiled when first needed
     from container_scripts.error_records import RawFailure
 
     ended = outcome.exit
-    silent = result is None and ended.reason == "exited" and ended.code == 0
+    unusable = _unusable(outcome, wrong_shape) if result is None else None
+    named = result.problem if result and result.problem in NAMED_PROBLEMS else None
     record = classify(
         RawFailure(
             step=step,
             phase=phase,
-            error=result.error if result else ended.error,
+            error=(result.error or result.reason) if result else unusable or ended.error,
             traceback=result.traceback if result else None,
             logs=tuple((name, text[-MAX_LOG_CHARACTERS:]) for name, text in logs.items()),
             exit_code=ended.code,
             signal=ended.signal,
             ended_by=ended.reason,
-            category=f"result_{outcome.result_problem or 'missing'}" if silent else None,
+            category=f"result_{outcome.result_problem or 'wrong_shape'}" if unusable else named,
         )
     )
     return ErrorRecord.model_validate(record.to_dict())
+
+
+def _unusable(outcome: JobOutcome, wrong_shape: str | None) -> str | None:
+    """Say what is wrong with the result of a program that ended as if all were well, if anything is."""
+    if wrong_shape:
+        problem = f"left a result of a wrong shape: {wrong_shape}"
+    elif outcome.result_problem and outcome.exit.reason == "exited" and outcome.exit.code == 0:
+        problem = RESULT_PROBLEMS[outcome.result_problem]
+    else:
+        return None
+    return f"{outcome.program} {problem}; its log is kept, and running the step again repeats it"

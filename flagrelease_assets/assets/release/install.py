@@ -14,14 +14,17 @@ from flagrelease_assets.assets.release.findings import finding
 from flagrelease_assets.assets.release.scope import JobReport, StepScope
 from flagrelease_assets.assets.release.step import Step
 from flagrelease_assets.catalog import InstallPlan, PackageKey
-from flagrelease_assets.contracts.common import ErrorRecord, JobResult, Status
+from flagrelease_assets.contracts.common import ErrorRecord, Status
 from flagrelease_assets.contracts.install import (
     MULTICHIP_PACKAGES,
     EnvironmentFacts,
+    Installation,
     InstallStatus,
     NetworkChoice,
-    PackageChange,
+    NetworkFacts,
+    PackageProof,
     PackageResult,
+    Validation,
 )
 
 
@@ -57,7 +60,7 @@ def _perform(scope: StepScope) -> InstallStatus:
         "validate",
         "validate_packages",
         ["--plan", "{job_dir}/plan.json"],
-        JobResult,
+        Validation,
         deadline_s=scope.timeouts.validate_packages,
         inputs={"plan.json": _plans_json(plans)},
     )
@@ -72,15 +75,16 @@ def _choose_network(scope: StepScope) -> NetworkChoice:
     if settings.pypi_mirror:
         arguments += ["--pypi-mirror", settings.pypi_mirror]
     report = scope.run_job(
-        "network", "detect_network", arguments, JobResult, deadline_s=scope.timeouts.command
+        "network", "detect_network", arguments, NetworkFacts, deadline_s=scope.timeouts.command
     )
-    seen = report.document.model_dump() if report.document else {}
-    github, pypi = seen.get("github") or {}, seen.get("pypi") or {}
+    seen = report.document
+    if seen is None:
+        return NetworkChoice(reason=report.error.cause if report.error else None)
     return NetworkChoice(
-        github_mirror=bool(github.get("use_mirror")),
-        pypi_mirror=bool(pypi.get("use_mirror")),
-        github_prefix=github.get("prefix"),
-        reason=report.error.cause if report.error else None,
+        github_mirror=seen.github.use_mirror,
+        pypi_mirror=seen.pypi.use_mirror,
+        github_prefix=seen.github.prefix,
+        reason=seen.reason,
     )
 
 
@@ -90,7 +94,7 @@ def _install(
     plan: InstallPlan,
     network: NetworkChoice,
     installed_python: EnvironmentFacts | None,
-) -> JobReport[JobResult] | None:
+) -> JobReport[Installation] | None:
     """Install one package; None if the stack release does not have it for this vendor."""
     if plan.method == "not_applicable":
         scope.log(f"{key}: not applicable: {plan.reason}")
@@ -110,7 +114,7 @@ def _install(
         f"install-{key}",
         "install_package",
         arguments,
-        JobResult,
+        Installation,
         deadline_s=deadline,
         idle_s=scope.timeouts.install_idle,
         inputs={"plan.json": _plans_json({key: plan})},
@@ -131,20 +135,20 @@ def _judge(
     environment: JobReport[EnvironmentFacts],
     network: NetworkChoice,
     plans: dict[PackageKey, InstallPlan],
-    installed: dict[PackageKey, JobReport[JobResult] | None],
-    validation: JobReport[JobResult],
+    installed: dict[PackageKey, JobReport[Installation] | None],
+    validation: JobReport[Validation],
 ) -> InstallStatus:
     """Make the step's document: a package counts only if its validation says so."""
-    seen = validation.document.model_dump() if validation.document else {}
+    proofs = validation.document.packages if validation.document else {}
     packages: dict[PackageKey, PackageResult] = {}
     errors: list[ErrorRecord] = [environment.error] if environment.error else []
     for key, plan in plans.items():
         report = installed[key]
-        packages[key] = _package(key, plan, report, (seen.get("packages") or {}).get(key) or {})
-        if packages[key].status == Status.FAIL:
+        packages[key] = _package(plan, report, proofs.get(key))
+        if packages[key].status == Status.FAIL and (validation.document or (report and report.error)):
             errors.append(_package_error(scope, key, packages[key], report, plan.gate))
     if validation.document is None and validation.error:
-        errors.append(validation.error)
+        errors.append(validation.error.model_copy(update={"fatal": True}))
     gate_passed = all(packages[key].status == Status.PASS for key, plan in plans.items() if plan.gate)
     facts = environment.document
     missing = [key for key, package in packages.items() if _should_be_there(plans[key], package)]
@@ -154,7 +158,7 @@ def _judge(
     return scope.document(
         InstallStatus,
         status=status,
-        reason=_reason(gate_passed, packages, missing),
+        reason=_reason(gate_passed, packages, missing, errors),
         errors=errors,
         container=scope.worker_identity.name,
         stack_release=scope.stack_release.id,
@@ -164,36 +168,34 @@ def _judge(
         packages=packages,
         flagcx_path=_flagcx_path(installed, packages),
         gate_passed=gate_passed,
-        packages_digest=seen.get("distributions_digest"),
+        packages_digest=validation.document.distributions_digest if validation.document else None,
         environment=facts,
         validation=validation.document,
     )
 
 
 def _package(
-    key: PackageKey, plan: InstallPlan, report: JobReport[JobResult] | None, seen: dict[str, Any]
+    plan: InstallPlan, report: JobReport[Installation] | None, proof: PackageProof | None
 ) -> PackageResult:
     if plan.method == "not_applicable":
         return PackageResult(status=Status.SKIPPED, reason=plan.reason, action="skipped", gate=plan.gate)
-    document = report.document.model_dump() if report and report.document else {}
-    status = Status(seen.get("status") or Status.FAIL)
-    install_status = document.get("status")
-    if install_status == Status.SKIPPED and status != Status.PASS:
+    done = (report.document if report else None) or Installation(status="FAIL")
+    proof = proof or PackageProof(status="FAIL")
+    status = Status(proof.status) if proof.status in ("PASS", "SKIPPED") else Status.FAIL
+    if done.status == "SKIPPED" and status != Status.PASS:
         status = Status.SKIPPED
-    elif install_status != Status.PASS and install_status != Status.SKIPPED:
+    elif done.status not in ("PASS", "SKIPPED"):
         status = Status.FAIL
     return PackageResult(
         status=status,
-        version=seen.get("version") or document.get("version"),
-        provider=seen.get("provider") or document.get("provider"),
-        commit=document.get("commit"),
-        action=document.get("action"),
+        version=proof.version or done.version,
+        provider=proof.provider or done.provider,
+        commit=done.commit,
+        action=done.action,
         gate=plan.gate,
-        reason=document.get("reason")
-        or seen.get("reason")
-        or (report.error.cause if report and report.error else None),
-        seconds=document.get("duration_s") or 0.0,
-        changed=[PackageChange.model_validate(change) for change in document.get("changed") or []],
+        reason=done.reason or proof.reason or (report.error.cause if report and report.error else None),
+        seconds=done.duration_s or 0.0,
+        changed=done.changed,
     )
 
 
@@ -201,7 +203,7 @@ def _package_error(
     scope: StepScope,
     key: PackageKey,
     package: PackageResult,
-    report: JobReport[JobResult] | None,
+    report: JobReport[Installation] | None,
     gate: bool,
 ) -> ErrorRecord:
     if report and report.error:
@@ -217,11 +219,15 @@ def _should_be_there(plan: InstallPlan, package: PackageResult) -> bool:
 
 
 def _reason(
-    gate_passed: bool, packages: dict[PackageKey, PackageResult], missing: list[PackageKey]
+    gate_passed: bool,
+    packages: dict[PackageKey, PackageResult],
+    missing: list[PackageKey],
+    errors: list[ErrorRecord],
 ) -> str | None:
     if not gate_passed:
         failed = [key for key, package in packages.items() if package.gate and package.status != Status.PASS]
-        return f"gate closed: {', '.join(failed)} not usable"
+        causes = [error.cause for error in errors if error.fatal]
+        return ": ".join([f"gate closed: {', '.join(failed)} not usable", *causes[:1]])
     if missing:
         return f"not usable: {', '.join(missing)}"
     skipped = [key for key in MULTICHIP_PACKAGES if packages[key].status == Status.SKIPPED]
@@ -229,13 +235,12 @@ def _reason(
 
 
 def _flagcx_path(
-    installed: dict[PackageKey, JobReport[JobResult] | None], packages: dict[PackageKey, PackageResult]
+    installed: dict[PackageKey, JobReport[Installation] | None], packages: dict[PackageKey, PackageResult]
 ) -> str | None:
     report = installed.get("flagcx")
     if report is None or report.document is None or packages["flagcx"].status != Status.PASS:
         return None
-    path = report.document.model_dump().get("checkout")
-    return str(path) if path else None
+    return report.document.checkout
 
 
 INSTALL_STATUS = Step(

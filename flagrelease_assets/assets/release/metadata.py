@@ -165,7 +165,7 @@ def _benchmark(document: BenchmarkMetrics) -> Metadata:
         for metric, suffix in PLOTTED_METRICS.items():
             value = profile.metrics.get(metric)
             if value is not None:
-                metadata[f"{profile.name}_{suffix}"] = float(value)
+                metadata[f"{profile.name}_{suffix}"] = round(float(value), 4)
     return metadata
 
 

@@ -272,9 +272,9 @@ class StepScope:
                 logs=log_names,
             )
         )
-        document, problem = _parse(outcome, kind)
+        document, wrong_shape = _parse(outcome, kind)
         passed = document is not None and document.status in ("PASS", "PARTIAL", "SKIPPED")
-        error = None if passed else job_finding(self.step, name, outcome, document or problem, texts)
+        error = None if passed else job_finding(self.step, name, outcome, document, wrong_shape, texts)
         self.log(
             f"{name}: {document.status if document else 'no result'} after {self.jobs[-1].duration_s:.1f} s"
         )
@@ -320,8 +320,8 @@ class _LineBatches:
         self._lines, self._since = [], time.monotonic()
 
 
-def _parse(outcome: JobOutcome, kind: type[R]) -> tuple[R | None, JobResult | None]:
-    """Return the job's document, or why what it left is not one."""
+def _parse(outcome: JobOutcome, kind: type[R]) -> tuple[R | None, str | None]:
+    """Return the job's document, or what is wrong with the one that it left."""
     if outcome.result is None:
         return None, None
     try:
@@ -329,4 +329,4 @@ def _parse(outcome: JobOutcome, kind: type[R]) -> tuple[R | None, JobResult | No
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "(top)"
-        return None, JobResult(status="FAIL", error=f"result has a wrong shape: {key}: {first['msg']}")
+        return None, f"{key}: {first['msg']}"

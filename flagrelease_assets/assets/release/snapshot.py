@@ -51,7 +51,7 @@ def _perform(scope: StepScope) -> ModelSnapshot:
     entry = scope.model_entry
     report = prepare_model(scope, entry, revision=entry.revision or scope.observed_revision)
     files = report.document or ModelFiles(status="FAIL")
-    errors = [report.error] if report.error else []
+    errors = [report.error.model_copy(update={"fatal": True})] if report.error else []
     size, reason = 1, None
     if not errors:
         try:

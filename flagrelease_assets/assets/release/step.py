@@ -323,10 +323,9 @@ def _materialization(
 ) -> dg.MaterializeResult[StepDocument]:
     failed = document.status == Status.FAIL
     passed = document.status in (Status.PASS, Status.SKIPPED)
-    published = step.publish(scope, document) if step.publish else {}
     return dg.MaterializeResult(
         value=document,
-        metadata={**step_metadata(document, scope.store), **published},
+        metadata={**step_metadata(document, scope.store), **_published(step, document, scope)},
         data_version=dg.DataVersion(digest([document.fingerprint or document.run_id, document.status])),
         check_results=[
             dg.AssetCheckResult(
@@ -338,3 +337,12 @@ def _materialization(
             )
         ],
     )
+
+
+def _published(step: Step, document: StepDocument, scope: StepScope) -> dict[str, Any]:
+    """Publish a document; a page that cannot be made must not cost the document."""
+    try:
+        return step.publish(scope, document) if step.publish else {}
+    except Exception as error:
+        scope.log(traceback.format_exc())
+        return {"not_published": f"{type(error).__name__}: {error}"}

@@ -15,7 +15,7 @@ function apply() {
     shown += matching.length;
   }
   buttons.forEach((button) => button.setAttribute("aria-pressed", words.includes(button.dataset.word)));
-  document.getElementById("shown").textContent = words.length ? `${shown} cells match` : "";
+  document.getElementById("shown").textContent = words.length ? `matching: ${shown}` : "";
 }
 
 for (const button of buttons) {

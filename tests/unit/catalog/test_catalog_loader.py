@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flagrelease_assets.catalog import CatalogDataError, load_catalog
+from flagrelease_assets.catalog import CatalogDataError, load_catalog, vendor_names
 
 Change = Callable[[dict[str, Any]], object]
 Spoil = Callable[[str, Change], Path]
@@ -157,3 +157,7 @@ def test_a_catalog_without_vendors_is_refused(catalog_folder: Path) -> None:
         file.unlink()
     with pytest.raises(CatalogDataError, match="holds no vendor"):
         load_catalog(catalog_folder)
+
+
+def test_vendor_names_are_known_without_reading_the_records() -> None:
+    assert vendor_names() == sorted(load_catalog().vendors)

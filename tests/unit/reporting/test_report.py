@@ -11,6 +11,7 @@ from flagrelease_assets.contracts import BenchmarkMetrics, ReleaseReport, StepDo
 from flagrelease_assets.contracts.common import Stack, Status
 from flagrelease_assets.contracts.report import StepLine
 from flagrelease_assets.reporting import report_html, report_markdown
+from flagrelease_assets.reporting.markdown import escape
 from tests.unit.reporting import factories
 from tests.unit.reporting.reading import Page
 
@@ -247,3 +248,20 @@ def test_base_figures_are_drawn_beside_the_full_ones() -> None:
 def test_layers_without_errors_stay_visible() -> None:
     page = Page(report_html(factories.report(errors=[factories.error()]), {}))
     assert page.text.count("nothing found") == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("4.2 s", "4.2 s"),
+        ("1. not a list", "1\\. not a list"),
+        ("- not a list", "\\- not a list"),
+        ("-5", "-5"),
+        ("run_a_result", "run_a_result"),
+        ("_not emphasis_ a__", "\\_not emphasis\\_ a\\_\\_"),
+        ("a|b `c` <d> &amp; [e](f) # *g*", "a\\|b \\`c\\` &lt;d&gt; &amp;amp; \\[e\\](f) \\# \\*g\\*"),
+        ("back\\|slash", "back\\\\\\|slash"),
+    ],
+)
+def test_markdown_escapes_what_has_a_meaning_and_leaves_the_rest_readable(text: str, expected: str) -> None:
+    assert escape(text) == expected

@@ -1,0 +1,76 @@
+"""Sensors: configured models become partitions and their versions are observed, failures are said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+from flagrelease_assets.resources import DeploymentResource
+from flagrelease_assets.sensors import model_versions
+
+
+def write_deployment(folder: Path, models: list[dict[str, str]]) -> DeploymentResource:
+    file = folder / "flagrelease.yaml"
+    file.write_text(yaml.safe_dump({"results": "results", "models": models}))
+    return DeploymentResource(path=str(file))
+
+
+def make_model_folder(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text('{"architectures": ["LlamaForCausalLM"], "num_attention_heads": 9}')
+    (folder / "model.safetensors").write_bytes(b"weights")
+    return folder
+
+
+def tick(instance: dg.DagsterInstance, deployment: DeploymentResource) -> dg.SensorResult | dg.SkipReason:
+    context = dg.build_sensor_context(instance=instance, resources={"deployment": deployment})
+    result = model_versions(context)
+    assert isinstance(result, dg.SensorResult | dg.SkipReason)
+    return result
+
+
+def test_a_new_entry_becomes_a_partition_and_its_version_an_observation(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    folder = make_model_folder(tmp_path / "model")
+    deployment = write_deployment(tmp_path, [{"id": "org/m", "source": "folder", "path": str(folder)}])
+    result = tick(instance, deployment)
+    assert isinstance(result, dg.SensorResult)
+    requests = result.dynamic_partitions_requests or []
+    assert [list(request.partition_keys) for request in requests] == [["org--m"]]
+    (observation,) = result.asset_events
+    assert observation.partition == "org--m"
+    assert observation.metadata["file_count"].value == 2
+
+
+def test_a_known_entry_is_not_added_again(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    instance.add_dynamic_partitions("model", ["org--m"])
+    folder = make_model_folder(tmp_path / "model")
+    deployment = write_deployment(tmp_path, [{"id": "org/m", "source": "folder", "path": str(folder)}])
+    result = tick(instance, deployment)
+    assert isinstance(result, dg.SensorResult)
+    assert not result.dynamic_partitions_requests
+
+
+def test_a_model_that_cannot_be_seen_is_deferred_and_costs_the_others_nothing(
+    tmp_path: Path, instance: dg.DagsterInstance, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = make_model_folder(tmp_path / "model")
+    models = [
+        {"id": "org/gone", "source": "folder", "path": str(tmp_path / "gone")},
+        {"id": "org/m", "source": "folder", "path": str(folder)},
+    ]
+    result = tick(instance, write_deployment(tmp_path, models))
+    assert isinstance(result, dg.SensorResult)
+    assert [event.partition for event in result.asset_events] == ["org--m"]
+
+
+def test_a_missing_deployment_file_is_the_ticks_reason_not_a_failed_tick(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    result = tick(instance, DeploymentResource(path=str(tmp_path / "none.yaml")))
+    assert isinstance(result, dg.SkipReason)
+    assert "no such file" in (result.skip_message or "")
