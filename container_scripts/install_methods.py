@@ -35,11 +35,12 @@ Plan = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Site:
-    """Where an installation works: folder of checkouts, address of the source host, guarded versions."""
+    """Where an installation works: folder of checkouts, source host, guarded versions, free space wanted."""
 
     workdir: str
     github_prefix: str
     constraints: Mapping[str, str]
+    min_free_gb: float = 0.0
 
 
 def owns_import(plan: Plan) -> bool:

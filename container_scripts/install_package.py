@@ -128,6 +128,7 @@ def perform(runner: CommandRunner, plan: Plan, site: Site, wheel: Optional[Docum
         if plan["method"] == "pip" and complete_pip_plan(runner, plan):
             return "installed"
         return "already_present"
+    require_space([sys.prefix, tempfile.gettempdir(), site.workdir], site.min_free_gb)
     if wheel:
         install_wheel(runner, plan, wheel["specifier"], wheel["pip_args"])
     elif plan["method"] == "pip":
@@ -222,15 +223,8 @@ def observe(arguments: argparse.Namespace) -> Document:
     if plan["method"] == NOT_APPLICABLE:
         return {**body, **_skipped(plan["reason"])}
     workdir = os.path.abspath(os.path.expanduser(arguments.workdir))
-    try:
-        require_space([sys.prefix, tempfile.gettempdir(), workdir], arguments.min_free_gb)
-    except InstallError as error:
-        failure = {"status": "FAIL", "action": None, "problem": error.problem, "reason": str(error)}
-        return {**body, **failure, **describe_exception(error)}
-    return {
-        **body,
-        **install(runner, plan, Site(workdir, arguments.github_prefix, guarded_constraints(plan))),
-    }
+    site = Site(workdir, arguments.github_prefix, guarded_constraints(plan), arguments.min_free_gb)
+    return {**body, **install(runner, plan, site)}
 
 
 if __name__ == "__main__":

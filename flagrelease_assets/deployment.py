@@ -9,10 +9,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -24,6 +32,7 @@ from pydantic_settings import (
 
 from flagrelease_assets.catalog import load_catalog
 from flagrelease_assets.contracts.keys import model_id, model_key
+from flagrelease_assets.hubs.base import ModelReference, ModelSource
 from flagrelease_assets.workers.config import DockerWorkerConfig, LocalWorkerConfig
 
 DEPLOYMENT_VARIABLE = "FLAGRELEASE_DEPLOYMENT"
@@ -59,10 +68,22 @@ class ModelEntry(_Section):
         model_key(value)
         return value
 
+    @model_validator(mode="after")
+    def _names_a_source(self) -> Self:
+        _ = self.reference
+        return self
+
     @property
     def key(self) -> str:
         """The model's partition key."""
         return model_key(self.id)
+
+    @property
+    def reference(self) -> ModelReference:
+        """The model as a hub or folder look-up names it; raises ValueError if the source does not fit."""
+        return ModelReference(
+            id=self.id, source=ModelSource(self.source), revision=self.revision, path=self.path
+        )
 
 
 class ReleaseSettings(_Section):

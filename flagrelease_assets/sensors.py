@@ -3,19 +3,14 @@
 Belongs here: sensors. Does not belong here: hub requests (`hubs`), what a launched job does.
 """
 
-from typing import TYPE_CHECKING
-
 import dagster as dg
 
 from flagrelease_assets.assets.release.report import REPORT_STEP
 from flagrelease_assets.assets.release.step import MODEL_VERSION
-from flagrelease_assets.deployment import Deployment, DeploymentError, ModelEntry
+from flagrelease_assets.deployment import Deployment, DeploymentError
 from flagrelease_assets.jobs import board_job
 from flagrelease_assets.partitions import model_partitions
 from flagrelease_assets.resources import DeploymentResource
-
-if TYPE_CHECKING:  # hub clients load when a tick looks something up, not with the definitions
-    from flagrelease_assets.hubs.base import ModelReference
 
 OBSERVATION_INTERVAL_S = 300
 LOOKUP_DEADLINE_S = 50.0
@@ -55,7 +50,7 @@ def _observe(settings: Deployment) -> tuple[list[dg.AssetObservation], list[str]
     from flagrelease_assets.hubs.settings import ClientSettings
 
     results = look_up_all_now(
-        [_reference(entry) for entry in settings.models],
+        [entry.reference for entry in settings.models],
         client_settings=ClientSettings(),
         deadline_s=LOOKUP_DEADLINE_S,
     )
@@ -85,17 +80,6 @@ def _observe(settings: Deployment) -> tuple[list[dg.AssetObservation], list[str]
             )
         )
     return observations, deferred
-
-
-def _reference(entry: ModelEntry) -> "ModelReference":
-    from flagrelease_assets.hubs.base import ModelReference, ModelSource
-
-    return ModelReference(
-        id=entry.id,
-        source=ModelSource(entry.source),
-        revision=entry.revision if entry.source != "folder" else None,
-        path=entry.path,
-    )
 
 
 @dg.asset_sensor(

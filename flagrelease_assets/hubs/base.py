@@ -39,7 +39,7 @@ class ModelReference(BaseModel):
     commit of a hub, None for the hub's default branch; `path` is the absolute path of a folder.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid")
 
     id: ModelId
     source: ModelSource
@@ -63,7 +63,7 @@ class ModelReference(BaseModel):
 class ModelFile(BaseModel):
     """One file of a model: its path inside the model and its size in bytes."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     name: str = Field(min_length=1)
     bytes: int = Field(ge=0)
@@ -77,7 +77,7 @@ class ModelVersionFacts(BaseModel):
     the hub knows the model under another id by now.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     id: str
     source: ModelSource
@@ -129,7 +129,7 @@ class Deferred(BaseModel):
     `retry_after_s` is the wait in seconds that the hub asked for, None where it named none.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     id: str
     source: ModelSource

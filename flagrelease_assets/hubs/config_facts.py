@@ -37,7 +37,7 @@ class ConfigFacts(BaseModel):
     `context_length` is in tokens, `parameters` is the count that the hub reports.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(defer_build=True, frozen=True)
 
     architectures: tuple[str, ...] = ()
     model_type: str | None = None

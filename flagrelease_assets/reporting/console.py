@@ -76,8 +76,8 @@ def _steps(report: ReleaseReport) -> Table:
 
 
 def _profiles(report: ReleaseReport) -> Table:
-    profiles = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    profiles.add_column("Profile", overflow="fold")
+    profiles = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    profiles.add_column("Profile", no_wrap=True)
     for head in ("Req/s", "Tok/s", "TTFT", "TPOT", "P99"):
         profiles.add_column(head, justify="right", no_wrap=True)
     profiles.add_column("Status", no_wrap=True)

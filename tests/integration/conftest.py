@@ -7,6 +7,9 @@ import dagster as dg
 import pytest
 
 from tests.integration.rig import Rig
+from tests.integration.services import daemon, environment, webserver
+
+__all__ = ["daemon", "environment", "webserver"]
 
 
 @pytest.fixture

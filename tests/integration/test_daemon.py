@@ -3,77 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import os
-import shutil
-import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
-import pytest
-import yaml
 
 from flagrelease_assets.contracts import ReleaseReport
 from flagrelease_assets.contracts.common import Status
 from flagrelease_assets.results.store import ResultStore
-from tests.doubles.instant_scripts import FULL_STACK, make_instant_scripts
+from tests.integration.services import MODELS, VENDORS, tool
 
-PROJECT = Path(__file__).parents[2]
-VENDORS = ("cpu", "nvidia")
-MODELS = ("org--a", "org--b", "org--c")
 DEADLINE_S = 240
-
-
-@pytest.fixture
-def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """A $DAGSTER_HOME with the project's dagster.yaml, a deployment of two workers, and a workspace."""
-    home = tmp_path / "home"
-    home.mkdir()
-    shutil.copy(PROJECT / "dagster.yaml", home)
-    deployment: dict[str, Any] = {
-        "results": "results",
-        "workers": {
-            vendor: {"kind": "local", "work_root": str(tmp_path / f"worker-{vendor}")} for vendor in VENDORS
-        },
-        "models": [
-            {"id": key.replace("--", "/"), "source": "folder", "path": f"/models/{key}"} for key in MODELS
-        ],
-    }
-    (tmp_path / "flagrelease.yaml").write_text(yaml.safe_dump(deployment))
-    here = str(Path(__file__).parent / "daemon_workspace.py")
-    workspace = {"load_from": [{"python_file": {"relative_path": here, "location_name": "flagrelease"}}]}
-    (tmp_path / "workspace.yaml").write_text(yaml.safe_dump(workspace))
-    variables = {
-        "DAGSTER_HOME": str(home),
-        "DAEMON_TEST_DEPLOYMENT": str(tmp_path / "flagrelease.yaml"),
-        "DAEMON_TEST_SCRIPTS": str(make_instant_scripts(tmp_path, FULL_STACK)),
-    }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    return {**os.environ, **variables}
-
-
-@pytest.fixture
-def daemon(environment: dict[str, str], tmp_path: Path) -> Iterator[Path]:
-    """A running daemon; ended by its own pid, with the code servers that it started."""
-    with (tmp_path / "daemon.log").open("w") as log:
-        process = subprocess.Popen(
-            [_tool("dagster-daemon"), "run", "-w", str(tmp_path / "workspace.yaml")],
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        yield tmp_path
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_a_backfill_runs_one_release_per_vendor_at_a_time_and_vendors_in_parallel(
@@ -84,7 +25,7 @@ def test_a_backfill_runs_one_release_per_vendor_at_a_time_and_vendors_in_paralle
         partitions = ",".join(f"{model}|{vendor}" for vendor in VENDORS for model in MODELS)
         launched = subprocess.run(
             [
-                _tool("dagster"),
+                tool("dagster"),
                 *("job", "backfill", "-w", str(daemon / "workspace.yaml"), "-l", "flagrelease"),
                 *("-j", "release", "--partitions", partitions, "--noprompt"),
             ],
@@ -130,7 +71,3 @@ def _finished_runs(instance: dg.DagsterInstance, folder: Path) -> list[dg.RunRec
     ]
     log = (folder / "daemon.log").read_text()[-4000:]
     raise AssertionError(f"not all runs ended within {DEADLINE_S} s: {states}\n{log}")
-
-
-def _tool(name: str) -> str:
-    return str(Path(sys.executable).with_name(name))

@@ -148,12 +148,12 @@ def test_a_closed_install_gate_fails_with_its_reason_although_nothing_else_ran()
     "step", ["install_status", "env_verification", "model_snapshot", "recommended_stack"]
 )
 def test_a_missing_step_never_passes(step: str) -> None:
-    assert release_verdict(documents(**{step: None})).status == Status.FAIL
+    assert release_verdict({**documents(), step: None}).status == Status.FAIL
 
 
 @pytest.mark.parametrize("step", ["run_a_result", "benchmark_metrics"])
 def test_a_missing_measurement_is_a_finding(step: str) -> None:
-    verdict = release_verdict(documents(**{step: None}))
+    verdict = release_verdict({**documents(), step: None})
     assert (verdict.status, verdict.findings) == (Status.PARTIAL, [f"{step}: MISSING: no result"])
 
 

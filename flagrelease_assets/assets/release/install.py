@@ -146,7 +146,8 @@ def _judge(
         report = installed[key]
         packages[key] = _package(plan, report, proofs.get(key))
         if packages[key].status == Status.FAIL and (validation.document or (report and report.error)):
-            errors.append(_package_error(scope, key, packages[key], report, plan.gate))
+            error = _package_error(scope, key, packages[key], report, plan.gate)
+            errors.append(_with_network(error, network))
     if validation.document is None and validation.error:
         errors.append(validation.error.model_copy(update={"fatal": True}))
     gate_passed = all(packages[key].status == Status.PASS for key, plan in plans.items() if plan.gate)
@@ -211,6 +212,16 @@ def _package_error(
     cause = package.reason or f"{key} was installed but its validation failed"
     return finding(
         scope.step, cause, category="import", layer="1", component="unknown", phase="validate", fatal=gate
+    )
+
+
+def _with_network(error: ErrorRecord, network: NetworkChoice) -> ErrorRecord:
+    """Name the network where it is at fault: pip alone says only that it found no distribution."""
+    if error.category != "install" or "pypi" not in (network.reason or ""):
+        return error
+    cause = f"{error.cause} ({network.reason}): check the worker's network, or set `network.pypi_mirror`"
+    return error.model_copy(
+        update={"category": "network", "component": "network", "cause": cause, "retryable": True}
     )
 
 

@@ -112,11 +112,12 @@ def why_no_full_stack(install: InstallStatus) -> str | None:
     """Return why Run B is skipped, or None if there is a multi-chip stack to run."""
     if install.multichip_installed:
         return None
-    reasons = [
-        f"{key}: {install.packages[key].reason or install.packages[key].status}"
-        for key in MULTICHIP_PACKAGES
-        if key in install.packages
-    ]
+    packages_by_reason: dict[str, list[str]] = {}
+    for key in MULTICHIP_PACKAGES:
+        if key in install.packages:
+            package = install.packages[key]
+            packages_by_reason.setdefault(package.reason or package.status.value, []).append(key)
+    reasons = [f"{', '.join(keys)}: {reason}" for reason, keys in packages_by_reason.items()]
     return "no multi-chip packages installed (" + "; ".join(reasons) + ")"
 
 

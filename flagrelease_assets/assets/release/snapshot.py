@@ -37,19 +37,27 @@ def _gate(upstream: Upstream) -> list[Blocker]:
 
 def _settings(scope: StepScope) -> dict[str, Any]:
     entry = scope.model_entry
-    settings: dict[str, Any] = {
-        "model": entry.model_dump(mode="json"),
-        "observed revision": scope.observed_revision or "",
-    }
     if entry.source == "folder":
         identity = scope.observe("worker_identity", ["--model", entry.path or entry.id])
-        settings["folder"] = (identity.get("model") or {}).get("digest") or "absent"
-    return settings
+        version = (identity.get("model") or {}).get("digest") or "absent"
+    else:
+        version = _wanted_revision(scope) or "newest"
+    return {"model": entry.model_dump(mode="json"), "version": version}
+
+
+def _wanted_revision(scope: StepScope) -> str | None:
+    """Return the hub's revision to fetch: what was observed last of the configured one, or that itself.
+
+    A folder has none: what is in it in the worker is what counts.
+    """
+    if scope.model_entry.source == "folder":
+        return None
+    return scope.observed_revision or scope.model_entry.revision
 
 
 def _perform(scope: StepScope) -> ModelSnapshot:
     entry = scope.model_entry
-    report = prepare_model(scope, entry, revision=entry.revision or scope.observed_revision)
+    report = prepare_model(scope, entry, revision=_wanted_revision(scope))
     files = report.document or ModelFiles(status="FAIL")
     errors = [report.error.model_copy(update={"fatal": True})] if report.error else []
     size, reason = 1, None

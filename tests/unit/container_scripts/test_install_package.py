@@ -93,6 +93,13 @@ def test_too_little_space_fails_before_anything_is_touched(environment: Environm
     assert (document["status"], document["problem"], document["attempts"]) == ("FAIL", "disk", [])
 
 
+def test_a_full_disk_does_not_fail_what_is_already_there(environment: Environment) -> None:
+    make_engine(environment)
+    assert environment.install(PIP_PLAN)["status"] == "PASS"
+    document = environment.install(PIP_PLAN, "--min-free-gb", "1e9")
+    assert (document["status"], document["action"]) == ("PASS", "already_present")
+
+
 def test_what_a_vendor_does_not_have_is_skipped_with_the_reason(environment: Environment) -> None:
     document = environment.install({"method": "not_applicable", "gate": False, "reason": "no such build"})
     assert (document["status"], document["reason"]) == ("SKIPPED", "no such build")
