@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: venv ## release a small real model on this machine's CPU, from nothing to the report
-	$(BIN)/flagrelease demo
+	@$(BIN)/flagrelease demo || test $$? -eq 1  # 1 is PARTIAL, the best that a CPU can get: it has no Run B
 
 demo-ui: venv ## open the Dagster UI on the demo's runs and results
 	DAGSTER_HOME=$(DEMO_HOME)/dagster $(BIN)/flagrelease ui --deployment $(DEMO_HOME)/flagrelease.yaml

@@ -83,12 +83,12 @@ class Bench:
         """Stop the server and return all that is known of it."""
         ended_by_itself = self.server.exit_code()
         stop = self.server.stop(self.arguments.stop_grace)
-        log = self.server.log_text()
+        log = self.server.log_text() if ended_by_itself is not None else ""
         return {
             **self.server.describe(),
             "stop": stop,
             "ended_by_itself_with": ended_by_itself,
-            "root_error": server_log.root_error_line(log),
+            "root_error": server_log.root_error_line(log) or None,
             "traceback": server_log.first_traceback(log) or None,
         }
 
@@ -112,7 +112,9 @@ def observe(arguments: argparse.Namespace) -> Document:
     dead = bench.deaths + ([server] if server["ended_by_itself_with"] is not None else [])
     if dead:  # what the client says of a dead server is only its consequence
         body["traceback"] = dead[0]["traceback"] or body["traceback"]
-        body["error"] = f"{body['error'] or 'a server died'} (server: {dead[0]['root_error']})"
+        body["error"] = (
+            f"{body['error'] or 'a server died'} (server: {dead[0]['root_error'] or 'no error in its log'})"
+        )
     return {
         **body,
         "startup_s": bench.server.startup_s,

@@ -68,7 +68,7 @@ def read_run(document: Any, step: str) -> Run:
         return Run("MISSING", (), (), (f"{step}: {what}",))
     if "unreadable" in document:
         return Run("MISSING", (), (), (f"{step}: {document['unreadable']}",))
-    if document.get("skipped") is True:
+    if document.get("skipped") is True or document.get("status") == "SKIPPED":
         return Run("SKIPPED", (), (), (f"{step}: {document.get('reason') or 'skipped'}",))
     phases, reasons = _phases(document, step)
     status, more = _status(document, phases, step)

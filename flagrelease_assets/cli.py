@@ -16,7 +16,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 EXIT_CODES = {"PASS": 0, "SKIPPED": 0, "PARTIAL": 1, "FAIL": 2, "BLOCKED": 2}
 EXIT_USAGE = 3
@@ -37,7 +37,7 @@ complaints = Console(stderr=True)
 DeploymentOption = Annotated[
     Path | None,
     typer.Option(
-        "--deployment", "-d", help="Deployment file [default: $FLAGRELEASE_DEPLOYMENT or ./flagrelease.yaml]"
+        "--deployment", "-d", help="Deployment file; $FLAGRELEASE_DEPLOYMENT or ./flagrelease.yaml if absent."
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
@@ -263,7 +263,9 @@ def list_models(deployment: DeploymentOption = None, as_json: JsonOption = False
     if as_json:
         _print_json([{"key": model.key, **model.model_dump(mode="json")} for model in models])
         return
-    table = Table("Key", "Id", "Source", "Revision", "dtype", "TP")
+    table = Table(
+        Column("Key", overflow="fold"), Column("Id", overflow="fold"), "Source", "Revision", "dtype", "TP"
+    )
     for model in models:
         table.add_row(
             model.key,

@@ -128,7 +128,9 @@ class Deployment(BaseSettings):
     workers: dict[str, WorkerEntry] = {}
     models: list[ModelEntry] = []
     network: NetworkSettings = NetworkSettings()
-    secrets: list[str] = Field(["HF_TOKEN"], description="Host variables passed on to workers, redacted.")
+    secrets: list[str] = Field(
+        ["HF_TOKEN", "MODELSCOPE_API_TOKEN"], description="Host variables passed on to workers, redacted."
+    )
 
     _file: Path = PrivateAttr(default_factory=lambda: deployment_path())
 

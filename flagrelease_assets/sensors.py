@@ -36,7 +36,7 @@ def model_versions(
     new = [entry.key for entry in settings.models if entry.key not in known]
     observations, deferred = _observe(settings)
     for reason in deferred:
-        context.log.warning(reason)
+        context.log.info(reason)
     return dg.SensorResult(
         dynamic_partitions_requests=[model_partitions.build_add_request(new)] if new else [],
         asset_events=observations,

@@ -93,8 +93,6 @@ class Timeouts(CatalogModel):
     ``*_idle`` limits count from the last sign of activity; the others are absolute.
     """
 
-    connect: Seconds
-    copy_files: Seconds
     command: Seconds
     install_package: Seconds
     install_idle: Seconds

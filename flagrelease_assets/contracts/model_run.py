@@ -58,6 +58,7 @@ class ModelRun(StepDocument):
     stack: Stack
     tensor_parallel_size: int = 1
     flags: dict[str, str | None] = Field({}, description="Stack variables; null means absent, not empty.")
+    environment: dict[str, str] = Field({}, description="Every variable that the run set, stack and vendor.")
     model_path: str = ""
     phase_a_offline: PhaseDocument | None = None
     phase_b_serve: PhaseDocument | None = None

@@ -6,6 +6,7 @@ Belongs here: the metadata of each document. Does not belong here: the documents
 from __future__ import annotations
 
 from functools import singledispatch
+from pathlib import PurePosixPath
 from typing import Any
 
 import dagster as dg
@@ -66,11 +67,14 @@ def step_metadata(document: StepDocument, store: ResultStore) -> Metadata:
                     "ended_by": job.ended_by,
                     "exit_code": str(job.exit_code),
                     "seconds": f"{job.duration_s:.1f}",
-                    "logs": " ".join(str(store.root / log) for log in job.logs),
+                    "logs": " ".join(PurePosixPath(log).name for log in job.logs),
                 }
                 for job in document.jobs
             ],
         )
+        folders = {PurePosixPath(log).parent for job in document.jobs for log in job.logs}
+        if len(folders) == 1:
+            metadata["log_folder"] = dg.MetadataValue.path(str(store.root / str(folders.pop())))
     return {**metadata, **details(document)}
 
 

@@ -76,6 +76,7 @@ def _run(scope: StepScope, stack: Stack) -> ModelRun:
         stack=stack,
         tensor_parallel_size=plan.tensor_parallel_size,
         flags=plan.stack.flags,
+        environment=run_environment(scope, plan),
         model_path=plan.model_path,
         phase_a_offline=report.offline.document,
         phase_b_serve=report.serve.document,

@@ -24,6 +24,7 @@ from flagrelease_assets.contracts import (
 )
 from flagrelease_assets.contracts.common import ErrorRecord, Stack, Status, StepDocument
 from flagrelease_assets.contracts.keys import model_id
+from flagrelease_assets.contracts.model_run import PhaseDocument
 from flagrelease_assets.contracts.report import (
     EnvSummary,
     InstallSummary,
@@ -161,16 +162,19 @@ def _reproduce(scope: StepScope, documents: Upstream) -> list[str]:
     commands = [shlex.join(["flagrelease", "release", scope.vendor, scope.model, "--force"])]
     for name in ("run_a_result", "run_b_result"):
         run = documents.get(name)
-        command = (
-            (run.phase_b_serve.model_dump().get("command") if run.phase_b_serve else None)
-            if isinstance(run, ModelRun)
-            else None
-        )
-        if isinstance(run, ModelRun) and command:
-            variables = [f"{key}={value}" for key, value in run.flags.items() if value is not None]
-            absent = [word for key, value in run.flags.items() if value is None for word in ("-u", key)]
-            commands.append(shlex.join(["env", *absent, *variables, *map(str, command)]))
+        if isinstance(run, ModelRun) and run.phase_b_serve:
+            commands += _server_command(run, run.phase_b_serve)
     return commands
+
+
+def _server_command(run: ModelRun, phase: PhaseDocument) -> list[str]:
+    """Return the command line that starts a run's server with its exact environment, if it is known."""
+    command = phase.model_dump().get("command")
+    if not command:
+        return []
+    variables = [f"{key}={value}" for key, value in run.environment.items()]
+    absent = [word for key, value in run.flags.items() if value is None for word in ("-u", key)]
+    return [shlex.join(["env", *absent, *variables, *map(str, command)])]
 
 
 def publish_report(scope: StepScope, report: ReleaseReport) -> dict[str, Any]:

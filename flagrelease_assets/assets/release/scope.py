@@ -229,6 +229,7 @@ class StepScope:
             How it ended; raises WorkerError only if the worker could not be reached at all.
         """
         started = time.monotonic()
+        _ = self.worker_identity  # every result says where it was measured
         self.log(f"{name}: started {program} (deadline {deadline_s:.0f} s)")
         spec = JobSpec(
             run_id=self.run_id,

@@ -94,7 +94,7 @@ def test_outer_limits_leave_room_for_the_inner_ones(vendor: str) -> None:
 def test_a_vendor_raises_only_the_limits_that_it_names() -> None:
     slow, common = CATALOG.vendors["tsingmicro"].timeouts, CATALOG.vendors["nvidia"].timeouts
     assert slow.startup == 5760 > common.startup
-    assert slow.copy_files == common.copy_files
+    assert slow.command == common.command
 
 
 def test_engine_arguments_become_serve_flags() -> None:
