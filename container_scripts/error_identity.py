@@ -40,7 +40,8 @@ _INCIDENTAL = (
 _CODE = re.compile(
     r"\b(err(?:or|no)?(?: code)?(?: is)?|returns?|status|code|result|E[A-Z])(\W{0,3})(\d+)", re.IGNORECASE
 )
-_NUMBER = re.compile(r"(?<![\w#])-?\d+(?:[.,]\d+)*(?:e[+-]?\d+)?%?(?![\w#])", re.IGNORECASE)
+_KEPT = "\ue000"  # stands around a number that is an error code while the others are replaced
+_NUMBER = re.compile(rf"(?<![\w{_KEPT}])-?\d+(?:[.,]\d+)*(?:e[+-]?\d+)?%?(?![\w{_KEPT}])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,12 @@ class ErrorIdentity:
 
 def normalise(text: str) -> str:
     """Return ``text`` in one line without what differs from run to run; error codes stay."""
-    line = " ".join(text.split())
+    line = " ".join(text.replace(_KEPT, "").split())
     for pattern, replacement in _INCIDENTAL:
         line = pattern.sub(replacement, line)
-    line = _CODE.sub(r"\1\2#\3#", line)
+    line = _CODE.sub(rf"\1\2{_KEPT}\3{_KEPT}", line)
     line = _NUMBER.sub("<n>", line)
-    return line.replace("#", "").strip().lower()
+    return line.replace(_KEPT, "").strip().lower()
 
 
 def identify(text: str) -> ErrorIdentity:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -50,18 +50,23 @@ def test_a_429_is_waited_out_as_the_hub_asks(asking: Asking, hubs: HubDouble) ->
     assert len(hubs.requests_for(INFO)) == 3
 
 
+def in_two_minutes() -> str:
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=125), usegmt=True)
+
+
 @pytest.mark.parametrize(
     "headers",
     [
-        {"Retry-After": "120"},
-        {"Retry-After": format_datetime(datetime.now(UTC) + timedelta(seconds=125), usegmt=True)},
-        {"RateLimit": '"api";r=0;t=120', "RateLimit-Policy": '"fixed window";"api";q=500;w=300'},
+        lambda: {"Retry-After": "120"},
+        lambda: {"Retry-After": in_two_minutes()},
+        lambda: {"RateLimit": '"api";r=0;t=120', "RateLimit-Policy": '"fixed window";"api";q=500;w=300'},
     ],
+    ids=["seconds", "date", "rate-limit"],
 )
 def test_a_wait_beyond_the_deadline_is_told_instead_of_waited(
-    asking: Asking, hubs: HubDouble, headers: dict[str, str]
+    asking: Asking, hubs: HubDouble, headers: Callable[[], dict[str, str]]
 ) -> None:
-    hubs.reply_always(INFO, Reply(429, headers=headers))
+    hubs.reply_always(INFO, Reply(429, headers=headers()))
     deferred = asking.deferred()
     assert "429" in deferred.reason
     assert deferred.retry_after_s == pytest.approx(120, abs=10)
