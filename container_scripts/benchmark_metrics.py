@@ -178,9 +178,15 @@ def summary_table(profiles: Sequence[Mapping[str, Any]]) -> str:
     for profile in profiles:
         metrics = profile.get("metrics") or {}
         figures = [f"{metrics[key]:.2f}" if _is_number(metrics.get(key)) else "-" for key in shown]
-        cells = [str(profile[key]) for key in ("name", "input_len", "output_len", "num_prompts")]
+        cells = [*(str(profile[key]) for key in ("name", "input_len", "output_len")), _requests(profile)]
         lines.append("| " + " | ".join([*cells, *figures, str(profile["status"])]) + " |")
     return "\n".join(lines)
+
+
+def _requests(profile: Mapping[str, Any]) -> str:
+    """Return the number of requests; ``completed/sent`` where the figures are those of fewer."""
+    completed, sent = (profile.get("metrics") or {}).get("completed_requests"), profile["num_prompts"]
+    return str(sent) if completed is None or completed == sent else f"{completed:.0f}/{sent}"
 
 
 def _is_number(value: Any) -> bool:

@@ -14,20 +14,19 @@ from typing import Optional
 if not __package__:  # run as a file: make this folder importable as the package it is
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 from container_scripts import server_log, stack_evidence
+from container_scripts.bench_client import Target
 from container_scripts.document import Document, describe_exception, run_program
 from container_scripts.run_all_benchmarks import add_profile_flags, read_profiles, result_folder, run_profiles
-from container_scripts.run_benchmark import Target, add_target_flags, target_from
+from container_scripts.run_benchmark import add_target_flags, target_from
 from container_scripts.vllm_server import (
     HOST,
+    LAST_BREATH_S,
     ServerFailure,
     VllmServer,
     add_server_flags,
     raise_on_sigterm,
     settings_from,
 )
-
-LAST_BREATH_S = 10.0
-"""How long a server that no longer answers is given to end by itself."""
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import os
 import selectors
-import signal
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from typing import Dict, Optional, Sequence, Tuple
 
+from container_scripts import processes
+
 GRACE_SECONDS = 5.0
+ENDING_LIMIT_S = GRACE_SECONDS + processes.KILL_LIMIT_S
+"""How long after its time limit a command may take to be gone."""
+
 KEPT_CHARACTERS = 200_000
+_PAUSE_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ def run_command(
     try:
         output, timed_out = _follow(process, started + timeout_s, echo)
     finally:
-        _end_group(process)
+        _end_session(process)
         if process.stdout:
             process.stdout.close()
     seconds = round(time.monotonic() - started, 3)
@@ -93,28 +98,15 @@ def _follow(process: subprocess.Popen[bytes], deadline: float, echo: bool) -> Tu
                     sys.stderr.flush()
             elif exited:
                 break
-            exited = process.poll() is not None
-    try:
-        process.wait(max(0.0, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        return kept.decode("utf-8", "replace"), True
+            exited = processes.has_ended(process.pid)
+    while not processes.has_ended(process.pid):  # it closed its output and goes on
+        if time.monotonic() >= deadline:
+            return kept.decode("utf-8", "replace"), True
+        time.sleep(_PAUSE_S)
     return kept.decode("utf-8", "replace"), False
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End the command and whatever it left in its process group: TERM, grace, KILL."""
-    for number, patience in ((signal.SIGTERM, GRACE_SECONDS), (signal.SIGKILL, GRACE_SECONDS)):
-        if not _signal_group(process.pid, number):
-            break
-        limit = time.monotonic() + patience
-        while time.monotonic() < limit and (process.poll() is None or _signal_group(process.pid, 0)):
-            time.sleep(0.02)
+def _end_session(process: subprocess.Popen[bytes]) -> None:
+    """End the command and whatever it left in its session, and only then reap it: its pid names them."""
+    processes.end_processes(lambda: processes.living_in_session(process.pid), GRACE_SECONDS)
     process.wait()
-
-
-def _signal_group(group: int, number: int) -> bool:
-    try:
-        os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True

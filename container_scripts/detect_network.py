@@ -11,6 +11,7 @@ import base64
 import os
 import ssl
 import sys
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -21,10 +22,16 @@ from typing import List, Optional, Sequence
 if not __package__:  # run as a file: make this folder importable as the package it is
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
+from container_scripts.credentials import hide_credentials
 from container_scripts.document import Document, run_program
-from container_scripts.pip_settings import PipSettings, read_pip_settings, redact
+from container_scripts.pip_settings import PipSettings, read_pip_settings
 
 GITHUB = "https://github.com"
+PROBE_TIMEOUT_S = 5.0
+MAX_SOURCES = 8
+MAX_PROBES = MAX_SOURCES + 3
+"""Addresses asked at most: pip's sources, the source host, and a mirror of each."""
+
 SLOW_MS = 3000.0
 HEAD_REFUSED = (403, 405, 501)
 
@@ -48,13 +55,29 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--github-mirror", metavar="PREFIX", help=f"address that stands for {GITHUB}")
     parser.add_argument("--pypi-mirror", metavar="URL", help="index to use when pip's own cannot be reached")
-    parser.add_argument("--timeout", type=float, default=5.0, help="seconds for each probe")
+    parser.add_argument("--timeout", type=float, default=PROBE_TIMEOUT_S, help="seconds for each request")
     parser.add_argument("--project", default="pip", help="small project page that is asked of an index")
     return parser
 
 
+def probe_limit(timeout_s: float) -> float:
+    """Return how many seconds a probe may take: HEAD, then GET where HEAD is refused."""
+    return 2 * timeout_s
+
+
 def probe(address: str, timeout_s: float, ca_bundle: Optional[str] = None) -> Reach:
-    """Say whether ``address`` (http, https or file; credentials allowed) answers with a status below 400."""
+    """Say whether ``address`` (http, https or file; credentials allowed) answers with a status below 400.
+
+    The limit holds for name resolution, too, which has none of its own.
+    """
+    answers: List[Reach] = []
+    asking = threading.Thread(target=lambda: answers.append(_ask(address, timeout_s, ca_bundle)), daemon=True)
+    asking.start()
+    asking.join(probe_limit(timeout_s))
+    return answers[0] if answers else Reach(False, None, f"no answer within {probe_limit(timeout_s):g} s")
+
+
+def _ask(address: str, timeout_s: float, ca_bundle: Optional[str]) -> Reach:
     parts = urllib.parse.urlsplit(address)
     if parts.scheme in ("", "file"):
         path = urllib.parse.unquote(parts.path)
@@ -69,7 +92,7 @@ def probe(address: str, timeout_s: float, ca_bundle: Optional[str] = None) -> Re
                 raise
             _open(parts, "GET", timeout_s, ca_bundle)
     except Exception as error:  # whatever a network does, the answer is "not reachable, because"
-        return Reach(False, None, redact(f"{type(error).__name__}: {error}"))
+        return Reach(False, None, hide_credentials(f"{type(error).__name__}: {error}"))
     return Reach(True, round((time.monotonic() - started) * 1000, 1))
 
 
@@ -85,7 +108,10 @@ def _open(parts: urllib.parse.SplitResult, method: str, timeout_s: float, ca_bun
 
 
 def probe_github(mirror: Optional[str], timeout_s: float) -> Document:
-    """Return the choice between the source host and its mirror (``prefix`` is what to clone from)."""
+    """Return the choice between the source host and its mirror.
+
+    ``prefix`` is what to clone from, without credentials.
+    """
     direct = probe(GITHUB, timeout_s)
     fallback = probe(mirror, timeout_s) if mirror and not direct.fast else None
     use_mirror = bool(fallback and fallback.reachable)
@@ -93,7 +119,7 @@ def probe_github(mirror: Optional[str], timeout_s: float) -> Document:
         "direct_reachable": direct.reachable,
         "latency_ms": direct.latency_ms,
         "use_mirror": use_mirror,
-        "prefix": mirror.rstrip("/") if use_mirror and mirror else GITHUB,
+        "prefix": hide_credentials(mirror.rstrip("/")) if use_mirror and mirror else GITHUB,
         "usable": direct.reachable or use_mirror,
         "reason": _explain(direct, fallback),
     }
@@ -111,7 +137,7 @@ def probe_pypi(settings: PipSettings, mirror: Optional[str], project: str, timeo
         "direct_reachable": direct.reachable,
         "latency_ms": direct.latency_ms,
         "use_mirror": use_mirror,
-        "index_flag": f"-i {redact(mirror)}" if use_mirror and mirror else "",
+        "index_flag": f"-i {hide_credentials(mirror)}" if use_mirror and mirror else "",
         "source": "mirror" if use_mirror else "pip configuration" if configured else "pip default",
         "usable": direct.reachable or use_mirror,
         "reason": _explain(direct, fallback),
@@ -128,9 +154,9 @@ def package_sources(settings: PipSettings, project: str) -> List[str]:
 
 
 def _probe_first(addresses: Sequence[str], timeout_s: float, ca_bundle: Optional[str]) -> Reach:
-    """Return the first address that answers, else why the first one did not."""
+    """Return the first address that answers, of ``MAX_SOURCES`` at most, else why the first one did not."""
     failures = []
-    for address in addresses:
+    for address in addresses[:MAX_SOURCES]:
         found = probe(address, timeout_s, ca_bundle)
         if found.reachable:
             return found

@@ -95,6 +95,9 @@ def _conclude(a: _Judged, b: _Judged, threshold_nat: float) -> Conclusion:
     if statuses == ("PASS", "FAIL"):
         return _multichip_error(b)
     if statuses == ("FAIL", "PASS"):
+        inactive = inactive_parts(b.run)
+        if inactive:
+            return _not_active(inactive, "FAIL", "none")
         return Conclusion(
             "UNEXPECTED",
             "PARTIAL",
@@ -125,14 +128,18 @@ def _skipped(status_a: str, status_b: str) -> Conclusion:
     return Conclusion("SKIPPED", "PARTIAL" if works else "FAIL", stack if works else "none", detail)
 
 
+def _not_active(inactive: List[Tuple[str, str]], status: str, stack: str) -> Conclusion:
+    """Return the conclusion where a full run passed without evidence that it was full."""
+    component, what = inactive[0]
+    reasons = tuple(f"{part}: {missing}" for part, missing in inactive)
+    return Conclusion("STACK_NOT_ACTIVE", status, stack, what, _seed_name(component), reasons)
+
+
 def _both_pass(a: Run, b: Run, threshold_nat: float) -> Conclusion:
     """Return the conclusion of two passes: was the stack active, do the outputs agree?"""
     inactive = inactive_parts(b)
     if inactive:
-        return Conclusion(
-            "STACK_NOT_ACTIVE", "PARTIAL", "base", inactive[0][1], _seed_name(inactive[0][0]),
-            tuple(f"{component}: {what}" for component, what in inactive),
-        )  # fmt: skip
+        return _not_active(inactive, "PARTIAL", "base")
     outputs_a, outputs_b = outputs_of(a), outputs_of(b)
     expected = bool(outputs_a or outputs_b) or promises_outputs(a) or promises_outputs(b)
     agreement = compare_outputs(outputs_a, outputs_b, threshold_nat) if expected else None

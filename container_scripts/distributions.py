@@ -15,7 +15,7 @@ import re
 import site
 import sys
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 GUARDED_DISTRIBUTIONS = ("torch", "vllm", "numpy", "transformers")
 GUARDED_IMPORTS = ("triton",)
@@ -211,3 +211,11 @@ def _modified(folder: str) -> int:
 def digest_lines(lines: Sequence[str]) -> str:
     """Return the SHA-256 (hexadecimal) of the sorted distinct ``lines``."""
     return hashlib.sha256("\n".join(sorted(set(lines))).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def entry_point_names(group: str) -> List[str]:
+    """Return the names of the entry points that installed distributions register in a group, sorted."""
+    names: Set[str] = set()
+    for distribution in importlib.metadata.distributions():
+        names.update(point.name for point in distribution.entry_points if point.group == group)
+    return sorted(names)

@@ -15,6 +15,8 @@ import time
 import traceback
 from typing import Any, Callable, Dict
 
+from container_scripts.credentials import hide_credentials
+
 SCHEMA_VERSION = 1
 RUN_TOKEN_VARIABLE = "FLAGRELEASE_RUN_TOKEN"
 
@@ -42,9 +44,13 @@ def write_atomically(path: str, text: str) -> None:
 
 
 def describe_exception(error: BaseException) -> Document:
-    """Return the raw evidence of an exception: ``error`` ("Type: message") and ``traceback`` (text)."""
+    """Return the raw evidence of an exception: ``error`` ("Type: message") and ``traceback`` (text).
+
+    Addresses in it have lost their credentials.
+    """
     lines = traceback.format_exception(type(error), error, error.__traceback__)
-    return {"error": f"{type(error).__name__}: {error}", "traceback": "".join(lines)}
+    evidence = {"error": f"{type(error).__name__}: {error}", "traceback": "".join(lines)}
+    return {name: hide_credentials(text) for name, text in evidence.items()}
 
 
 def run_program(

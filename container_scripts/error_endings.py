@@ -44,9 +44,14 @@ _FATAL_SIGNALS = {
 
 
 def named_by_program(found: Classification, failure: RawFailure) -> Classification:
-    """Return ``found`` under the category that the program itself could name."""
+    """Return ``found`` under the category that the program itself could name.
+
+    A server that only seemed ready says nothing of the guilty component; its log may.
+    """
     category = failure.category or vocabulary.UNKNOWN
     layer, component = _KNOWN_CATEGORIES.get(category, ("X", vocabulary.UNKNOWN))
+    if category == "false_ready" and found.component != vocabulary.UNKNOWN:
+        layer, component = found.layer, found.component
     return replace(
         found,
         layer=layer,

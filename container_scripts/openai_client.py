@@ -6,17 +6,21 @@ Does not belong here: starting servers, or judging answers.
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import math
+import socket
+import threading
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
 from container_scripts.prompts import Prompt
 
 PROBE_TIMEOUT_S = 10.0
+MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+"""What reading an answer of another shape than OpenAI's raises."""
 _TOKEN_ID_PREFIX = "token_id:"
 
 
@@ -46,28 +50,39 @@ class OpenAIClient:
     """A client for one server; proxies of the environment are not used, since the server is local."""
 
     def __init__(self, host: str, port: int) -> None:
-        self.base_url = f"http://{host}:{port}"
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self._address = (host, port)
 
     def request(
         self, path: str, body: Optional[Dict[str, Any]] = None, timeout_s: float = PROBE_TIMEOUT_S
     ) -> Reply:
-        """Send GET, or POST if there is a body; no exception leaves here."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            self.base_url + path, data=data, headers={"Content-Type": "application/json"}
-        )
+        """Send GET, or POST if there is a body, and have the whole answer within ``timeout_s`` seconds.
+
+        No exception leaves here. However slowly the server drips, the connection is cut at the deadline.
+        """
+        deadline = time.monotonic() + timeout_s
         try:
-            with self._opener.open(request, timeout=timeout_s) as answer:
-                return Reply(answer.status, answer.read().decode("utf-8", "replace"), None)
-        except urllib.error.HTTPError as error:
-            return Reply(error.code, error.read().decode("utf-8", "replace"), None)
-        except urllib.error.URLError as error:
-            return Reply(None, "", f"{type(error).__name__}: {error.reason}")
-        except (OSError, ValueError) as error:
-            return Reply(None, "", f"{type(error).__name__}: {error}")
+            reply = self._exchange(path, body, deadline)
         except Exception as error:  # http.client raises its own family for a connection cut short
-            return Reply(None, "", f"{type(error).__name__}: {error}")
+            reply = Reply(None, "", f"{type(error).__name__}: {error}")
+        if time.monotonic() >= deadline:
+            return Reply(None, "", f"TimeoutError: timed out after {timeout_s:g} s")
+        return reply
+
+    def _exchange(self, path: str, body: Optional[Dict[str, Any]], deadline: float) -> Reply:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json", "Connection": "close"}
+        connection = http.client.HTTPConnection(*self._address, timeout=deadline - time.monotonic())
+        with contextlib.closing(connection):
+            connection.connect()
+            cutter = threading.Timer(deadline - time.monotonic(), _cut, [connection.sock])
+            cutter.daemon = True
+            cutter.start()
+            try:
+                connection.request("GET" if data is None else "POST", path, data, headers)
+                with connection.getresponse() as answer:
+                    return Reply(answer.status, answer.read().decode("utf-8", "replace"), None)
+            finally:
+                cutter.cancel()
 
     def health(self) -> Reply:
         """Ask ``/health``: status 200 with an empty body means healthy."""
@@ -114,10 +129,19 @@ class OpenAIClient:
             "error": reply.error,
         }
         if reply.status == 200:
-            record.update(content_of(reply.json(), prompt.kind))
+            try:
+                record.update(content_of(reply.json(), prompt.kind))
+            except MALFORMED as error:
+                record["error"] = f"malformed answer (HTTP 200, {error!r}): {reply.text[:200]}"
         elif reply.status is not None:
             record["error"] = f"HTTP {reply.status}: {reply.text[:2000]}"
         return record
+
+
+def _cut(connected: socket.socket) -> None:
+    """End whatever waits for this socket."""
+    with contextlib.suppress(OSError):
+        connected.shutdown(socket.SHUT_RDWR)
 
 
 def lacks_chat_template(record: Dict[str, Any]) -> bool:
@@ -134,8 +158,11 @@ def finite_or_none(value: Any) -> Optional[float]:
 
 
 def content_of(body: Dict[str, Any], kind: str) -> Dict[str, Any]:
-    """Return text, finish reason, usage, token ids and log-probabilities of an answer's first choice."""
-    choice = (body.get("choices") or [{}])[0]
+    """Return text, finish reason, usage, token ids and log-probabilities of an answer's first choice.
+
+    Raises one of ``MALFORMED`` if the answer has no choice or another shape than OpenAI's.
+    """
+    choice = body["choices"][0]
     scores = choice.get("logprobs") or {}
     if kind == "chat":
         message = choice.get("message") or {}
@@ -149,6 +176,8 @@ def content_of(body: Dict[str, Any], kind: str) -> Dict[str, Any]:
         tokens = scores.get("tokens") or []
         chosen = scores.get("token_logprobs") or []
         tops = [list((top or {}).values()) for top in scores.get("top_logprobs") or []]
+    if not isinstance(text, str):
+        raise TypeError(f"the answer's text is {type(text).__name__}")
     return {
         "text": text,
         "finish_reason": choice.get("finish_reason"),

@@ -11,8 +11,9 @@ import time
 from typing import Dict, List, Mapping, NoReturn, Optional, Sequence
 
 from container_scripts.commands import Completed, run_command
+from container_scripts.credentials import hide_credentials
 from container_scripts.document import Document
-from container_scripts.pip_settings import is_externally_managed, pip_argv, redact, redact_argv
+from container_scripts.pip_settings import is_externally_managed, pip_argv
 
 NETWORK, NO_MATCH, BUILD, DISK, OTHER = "network", "no_matching_distribution", "build", "disk", "other"
 KEPT_TAIL = 2000
@@ -73,10 +74,13 @@ _PROBLEMS = tuple((problem, re.compile("|".join(signs))) for problem, signs in _
 
 
 class InstallError(Exception):
-    """An installation step failed; the message says which, ``problem`` is its class."""
+    """An installation step failed; the message says which, ``problem`` is its class.
+
+    The message names addresses without their credentials.
+    """
 
     def __init__(self, message: str, problem: str = OTHER) -> None:
-        super().__init__(message)
+        super().__init__(hide_credentials(message))
         self.problem = problem
 
 
@@ -102,10 +106,10 @@ class CommandRunner:
         done = run_command(argv, limit_s, cwd=cwd, env=environment, echo=True)
         self.attempts.append(
             {
-                "argv": redact_argv(done.argv),
+                "argv": [hide_credentials(argument) for argument in done.argv],
                 "code": done.code,
                 "seconds": done.seconds,
-                "output_tail": redact(done.output[-KEPT_TAIL:]),
+                "output_tail": hide_credentials(done.output)[-KEPT_TAIL:],
                 "problem": None if done.succeeded else classify_problem(done.output),
                 "timed_out": done.timed_out,
             }

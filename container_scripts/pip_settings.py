@@ -1,6 +1,6 @@
 """What the worker's own pip says about itself: version, configuration, index in use.
 
-Belongs here: reading pip's settings, hiding credentials in addresses and command lines.
+Belongs here: reading pip's settings.
 Does not belong here: installing, probing the network, any index address.
 """
 
@@ -12,16 +12,18 @@ import re
 import sys
 import sysconfig
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from container_scripts.commands import run_command
 
 QUERY_TIMEOUT_S = 30.0
+QUERIES = 3
+"""How often pip is asked: version, configuration, default index."""
+
 DEFAULT_INDEX_QUERY = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
 
 _SECTION_ORDER = ("global.", "install.", ":env:.")
 _SETTING = re.compile(r"^([^=\s]+)=(.*)$")
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 @dataclass(frozen=True)
@@ -51,16 +53,6 @@ class PipSettings:
 def pip_argv() -> List[str]:
     """Return how this interpreter's own pip is run."""
     return [sys.executable, "-m", "pip"]
-
-
-def redact(text: str) -> str:
-    """Return ``text`` with user and password of every address hidden."""
-    return _CREDENTIALS.sub("***@", text)
-
-
-def redact_argv(argv: Sequence[str]) -> List[str]:
-    """Return ``argv`` with user and password of every address hidden."""
-    return [redact(argument) for argument in argv]
 
 
 def parse_pip_configuration(text: str) -> Dict[str, str]:

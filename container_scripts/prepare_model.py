@@ -17,10 +17,10 @@ if not __package__:  # run as a file: make this folder importable as the package
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 from container_scripts.commands import run_command
+from container_scripts.credentials import hide_credentials
 from container_scripts.document import Document, run_program, utc_now, write_atomically
 from container_scripts.download_model import HUGGINGFACE, MODELSCOPE
 from container_scripts.model_files import inspect_model
-from container_scripts.pip_settings import redact
 
 FOLDER = "folder"
 COMPLETE_MARK = ".download-complete"
@@ -68,9 +68,14 @@ def choose_source(model: str, source: Optional[str]) -> str:
     )
 
 
+def revisions_folder(root: str, model: str) -> str:
+    """Return the folder of all revisions of a hub model; its organisation keeps equal names apart."""
+    return os.path.join(root, model.replace("/", "--"))
+
+
 def target_folder(root: str, model: str, revision: str) -> str:
-    """Return where a hub model goes; organisation and revision keep equal names apart."""
-    return os.path.join(os.path.expanduser(root), model.replace("/", "--"), revision.replace("/", "--"))
+    """Return where a revision of a hub model goes."""
+    return os.path.join(revisions_folder(os.path.expanduser(root), model), revision.replace("/", "--"))
 
 
 def observe(arguments: argparse.Namespace) -> Document:
@@ -124,7 +129,7 @@ def ensure_downloaded(source: str, revision: str, path: str, arguments: argparse
     argv += ["--target", path, "--min-free-gb", str(arguments.min_free_gb)]
     done = run_command(argv, arguments.timeout, echo=True)
     if not done.succeeded:
-        output = redact(done.output.strip())[-KEPT_CHARACTERS:]
+        output = hide_credentials(done.output.strip())[-KEPT_CHARACTERS:]
         last_line = output.splitlines()[-1] if output else "no output"
         how = f"did not end within {arguments.timeout:g} s" if done.timed_out else f"exit code {done.code}"
         raise ModelNotReadyError(

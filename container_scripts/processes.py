@@ -108,6 +108,31 @@ def is_alive(identity: ProcessId) -> bool:
     return process is not None and process.id == identity and process.alive
 
 
+def has_ended(child: int) -> bool:
+    """Tell whether a child of this process has ended, without reaping it: until then its pid stays its own.
+
+    Raises ChildProcessError if it is no child, or was reaped before.
+    """
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def living_in_session(session: int) -> List[Process]:
+    """Return the living processes of a session.
+
+    They are certainly the leader's only while it is not reaped or a known process of it lives: the
+    number of an empty session is given to others.
+    """
+    return [process for process in all_processes() if process.alive and session_of(process) == session]
+
+
+def session_of(process: Process) -> Optional[int]:
+    """Return the session that ``process`` is in, or None if it is gone."""
+    try:
+        return os.getsid(process.id.pid)
+    except OSError:
+        return None
+
+
 def has_variable(pid: int, name: str, value: str) -> bool:
     """Tell whether ``pid`` was started with ``name=value`` in its environment; False if it cannot be read."""
     try:

@@ -16,17 +16,16 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple
 if not __package__:  # run as a file: make this folder importable as the package it is
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 from container_scripts import benchmark_metrics, catalog_data
+from container_scripts.bench_client import Target, server_is_gone
 from container_scripts.benchmark_metrics import Profile
 from container_scripts.document import Document, describe_exception, run_program, write_atomically
 from container_scripts.run_benchmark import (
-    Target,
     add_server_address_flags,
     add_target_flags,
     empty_document,
     folder_of,
     resolve_endpoint,
     run_profile,
-    server_is_gone,
     target_from,
 )
 

@@ -1,75 +1,60 @@
 """Benchmark one profile with `vllm bench serve` against a server that runs already.
 
-Belongs here: the checks before it, warm-up, the client process, and the document of one profile.
-Does not belong here: reading and judging the figures (benchmark_metrics), starting servers.
+Belongs here: the checks before it, warm-up, repeats, and the document of one profile.
+Does not belong here: the client's process (bench_client), reading and judging figures (benchmark_metrics,
+engine_metrics), starting servers.
 """
 
 from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import dataclasses
 import json
 import os
 import random
 import shlex
-import subprocess
 import sys
 import time
-import zlib
-from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 if not __package__:  # run as a file: make this folder importable as the package it is
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-from container_scripts import benchmark_metrics, openai_client, processes, server_log
+from container_scripts import benchmark_metrics, empty_answers, engine_metrics, openai_client, server_log
+from container_scripts.bench_client import (
+    DEFAULT_NUM_WARMUPS,
+    ENDPOINTS,
+    SEEDS_OF_A_REPEAT,
+    Target,
+    client_command,
+    profile_seed,
+    run_client,
+    unmeasured_requests,
+)
 from container_scripts.benchmark_metrics import Profile
+from container_scripts.benchmark_repeats import combine_repeats
 from container_scripts.document import Document, run_program
-from container_scripts.openai_client import OpenAIClient
+from container_scripts.engine_metrics import EngineCounters
 from container_scripts.prompts import Prompt
 
-ENDPOINTS = {"chat": ("openai-chat", "/v1/chat/completions"), "completions": ("openai", "/v1/completions")}
 CHAT_TEMPLATE_TOKENS = 64
 RAW_OUTPUT_CHARACTERS = 2000
-DEFAULT_NUM_WARMUPS = 4
 WARMUP_OUTPUT_TOKENS = 16
 WARMUP_TOKEN_IDS = (100, 1000)
 """Ids for warm-up prompts: ordinary tokens in any vocabulary of more than 1000."""
-POLL_S = 0.2
-HEALTH_INTERVAL_S = 2.0
-REFUSALS_MEAN_DEATH = 3
-CLIENT_GRACE_S = 5.0
-
-
-@dataclass(frozen=True)
-class Target:
-    """The server under test and how the client is to talk to it; ``timeout_s`` limits one profile."""
-
-    host: str
-    port: int
-    model: str
-    tokenizer: str
-    result_dir: str
-    endpoint_type: str = "auto"
-    timeout_s: float = 600.0
-    seed: int = 0
-    num_warmups: int = DEFAULT_NUM_WARMUPS
-    trust_remote_code: bool = False
-    extra_args: Tuple[str, ...] = ()
-
-    @property
-    def client(self) -> OpenAIClient:
-        """A client for the server."""
-        return OpenAIClient(self.host, self.port)
 
 
 def add_target_flags(parser: argparse.ArgumentParser) -> None:
     """Add what every benchmark program wants to know of the client."""
-    parser.add_argument("--timeout", type=float, default=600.0, metavar="S", help="limit of one profile")
+    parser.add_argument("--timeout", type=float, default=600.0, metavar="S", help="limit of one measurement")
     parser.add_argument(
         "--endpoint-type", choices=("auto", *ENDPOINTS), default="auto", help="auto: chat if it works"
     )
     parser.add_argument(
         "--num-warmups", type=int, default=DEFAULT_NUM_WARMUPS, help="requests before a profile"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=1, metavar="N", help="measurements of each profile; the median counts"
     )
     parser.add_argument("--extra-args", default="", help="more arguments of the client, quoted as in a shell")
 
@@ -130,16 +115,29 @@ def target_from(arguments: argparse.Namespace, result_dir: str) -> Target:
         timeout_s=arguments.timeout,
         seed=arguments.seed,
         num_warmups=arguments.num_warmups,
+        repeats=max(1, arguments.repeats),
         trust_remote_code=arguments.trust_remote_code,
         extra_args=(*shlex.split(arguments.extra_args), *arguments.extra_arg),
     )
 
 
 def run_profile(target: Target, profile: Profile) -> Document:
-    """Run one profile and return its document; nothing that goes wrong leaves as an exception of the client.
+    """Run one profile, as often as the target says, and return its document.
 
-    Raises OSError if the folder for the client's files cannot be written.
+    Nothing that goes wrong leaves as an exception of the client. Raises OSError if the folder for the
+    client's files cannot be written.
     """
+    repeats: List[Document] = []
+    for repeat in range(target.repeats):
+        seed = target.seed + repeat * SEEDS_OF_A_REPEAT
+        suffix = f".{repeat + 1}" if repeat else ""
+        repeats.append(_run_once(dataclasses.replace(target, seed=seed), profile, profile.name + suffix))
+        if repeats[-1]["status"] == "SKIPPED" or repeats[-1]["server_died"]:
+            break
+    return combine_repeats(repeats)
+
+
+def _run_once(target: Target, profile: Profile, file_name: str) -> Document:
     document = empty_document(profile)
     refusal = _not_servable(target, profile)
     if refusal:
@@ -154,17 +152,20 @@ def run_profile(target: Target, profile: Profile) -> Document:
     document["endpoint_type"] = endpoint_type
     document["warmup"] = _warm_up(target, profile)
     os.makedirs(target.result_dir, exist_ok=True)
-    result_file = os.path.join(target.result_dir, f"{profile.name}.client.json")
-    log_file = os.path.join(target.result_dir, f"{profile.name}.client.log")
+    result_file = os.path.join(target.result_dir, f"{file_name}.client.json")
+    log_file = os.path.join(target.result_dir, f"{file_name}.client.log")
     if os.path.exists(result_file):
         os.remove(result_file)
     document["command"] = client_command(target, profile, endpoint_type, result_file)
-    print(f"[{profile.name}] {profile.num_prompts} requests", file=sys.stderr, flush=True)
-    code, ended_because = _run_client(document["command"], log_file, target)
-    text = _read(log_file)
-    document.update(raw_output=text[-RAW_OUTPUT_CHARACTERS:], log_path=log_file, exit_code=code)
-    _judge(document, profile, _read(result_file), text, ended_because)
-    print(f"[{profile.name}] {document['status']}", file=sys.stderr, flush=True)
+    print(f"[{file_name}] {profile.num_prompts} requests", file=sys.stderr, flush=True)
+    before = _engine_counters(target)
+    code, ended_because = run_client(document["command"], log_file, target)
+    after = _engine_counters(target)
+    printed = _read(log_file)
+    document.update(raw_output=printed[-RAW_OUTPUT_CHARACTERS:], log_path=log_file, exit_code=code)
+    _judge(document, profile, _read(result_file), printed, ended_because)
+    _cross_check(document, profile, before, after, printed)
+    print(f"[{file_name}] {document['status']}", file=sys.stderr, flush=True)
     return document
 
 
@@ -188,6 +189,10 @@ def empty_document(profile: Profile) -> Document:
         "raw_output": "",
         "source": None,
         "server_died": False,
+        "empty_answers": 0,
+        "engine_check": None,
+        "spread": {},
+        "repeats": [],
     }
 
 
@@ -198,36 +203,6 @@ def resolve_endpoint(target: Target) -> str:
     greeting = Prompt("endpoint", "chat", "Hello")
     record = target.client.answer(target.model, greeting, 1, target.seed, target.timeout_s)
     return "completions" if openai_client.lacks_chat_template(record) else "chat"
-
-
-def client_command(target: Target, profile: Profile, endpoint_type: str, result_file: str) -> List[str]:
-    """Return the argv of the benchmark client."""
-    backend, endpoint = ENDPOINTS[endpoint_type]
-    return [
-        *(sys.executable, "-m", "vllm.entrypoints.cli.main", "bench", "serve"),
-        *("--host", target.host, "--port", str(target.port)),
-        *("--backend", backend, "--endpoint", endpoint),
-        *("--model", target.model, "--tokenizer", target.tokenizer),
-        *("--dataset-name", "random", "--seed", str(profile_seed(target, profile))),
-        *("--random-input-len", str(profile.input_len), "--random-output-len", str(profile.output_len)),
-        *("--num-prompts", str(profile.num_prompts), "--ignore-eos", "--temperature", "0"),
-        *("--percentile-metrics", "ttft,tpot,itl,e2el", "--metric-percentiles", "50,90,99"),
-        "--save-result",
-        *("--result-dir", os.path.dirname(result_file), "--result-filename", os.path.basename(result_file)),
-        *(["--trust-remote-code"] if target.trust_remote_code else []),
-        *target.extra_args,
-    ]
-
-
-def profile_seed(target: Target, profile: Profile) -> int:
-    """Return a seed of the profile's own: equal prompts would hit the prefix cache that another filled."""
-    return target.seed + zlib.crc32(profile.name.encode()) % 1_000_000
-
-
-def server_is_gone(target: Target) -> bool:
-    """Say whether nobody listens any more, or the server itself says that its engine is dead."""
-    reply = target.client.health()
-    return reply.refused or reply.status == 503
 
 
 def _not_servable(target: Target, profile: Profile) -> Optional[Tuple[str, str]]:
@@ -273,68 +248,12 @@ def _warm_up(target: Target, profile: Profile) -> Dict[str, Any]:
     }
 
 
-def client_environment() -> Dict[str, str]:
-    """The client loads no plugin of the server's, and does not reach a local server through a proxy."""
-    local = ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1", "localhost"]))
-    return {**os.environ, "VLLM_PLUGINS": "", "NO_PROXY": local, "no_proxy": local}
-
-
-def _run_client(command: Sequence[str], log_file: str, target: Target) -> Tuple[Optional[int], Optional[str]]:
-    """Run the client; return its code, and ``timeout`` or ``server_died`` if it was ended for that."""
-    with open(log_file, "wb") as log:
-        process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=client_environment(),
-            start_new_session=True,
-        )
-    reason = None
-    try:
-        reason = _watch(process, target)
-    finally:
-        _end_client(process)
-    return process.returncode, reason
-
-
-def _watch(process: subprocess.Popen[bytes], target: Target) -> Optional[str]:
-    """Wait for the client; return ``timeout`` or ``server_died`` if waiting longer is of no use."""
-    clock = time.monotonic()
-    next_look, refusals = clock + HEALTH_INTERVAL_S, 0
-    while process.poll() is None:
-        now = time.monotonic()
-        if now - clock > target.timeout_s:
-            return "timeout"
-        if now >= next_look:
-            refusals = refusals + 1 if server_is_gone(target) else 0
-            next_look = time.monotonic() + HEALTH_INTERVAL_S
-            if refusals >= REFUSALS_MEAN_DEATH:
-                return "server_died"
-        time.sleep(POLL_S)
-    return None
-
-
-def _end_client(process: subprocess.Popen[bytes]) -> None:
-    identity = processes.read_process(process.pid)
-
-    def remaining() -> List[processes.Process]:
-        below = processes.living_descendants(process.pid)
-        return below + ([identity] if identity and processes.is_alive(identity.id) else [])
-
-    processes.end_processes(remaining, CLIENT_GRACE_S, reap=lambda: _reap(process))
-    process.wait()
-
-
-def _reap(process: subprocess.Popen[bytes]) -> None:
-    process.poll()
-
-
 def _judge(
     document: Document, profile: Profile, result_text: str, printed: str, ended_because: Optional[str]
 ) -> None:
     """Fill in metrics, status and reasons."""
-    result = _parse(result_text)
+    result, empty = empty_answers.without_empty_answers(_parse(result_text))
+    document["empty_answers"] = empty
     if result:
         document["source"], metrics = "json", benchmark_metrics.metrics_from_json(result)
     else:
@@ -343,6 +262,8 @@ def _judge(
     judgement = benchmark_metrics.judge_profile(metrics, profile)
     document["metrics"] = benchmark_metrics.json_safe(metrics) if document["source"] else {}
     reasons = list(judgement.reasons) if document["source"] else []
+    if empty:
+        reasons.append(f"{empty} answers with status 200 were empty; they count as failed requests")
     document["server_died"] = ended_because == "server_died"
     if ended_because == "timeout":
         reasons.insert(0, "the profile's time was over; the client was ended")
@@ -359,6 +280,28 @@ def _judge(
         last = server_log.last_error_line(printed) if failed else ""
         document["error"] = "; ".join(reasons) + (f" (client: {last})" if last else "")
         document["traceback"] = server_log.first_traceback(printed) or None
+
+
+def _engine_counters(target: Target) -> EngineCounters:
+    """Return what the engine has counted so far; nothing if it does not answer."""
+    reply = target.client.request("/metrics")
+    return engine_metrics.read_counters(reply.text if reply.status == 200 else "")
+
+
+def _cross_check(
+    document: Document, profile: Profile, before: EngineCounters, after: EngineCounters, printed: str
+) -> None:
+    """Hold the client's figures against the engine's own; a profile in which they disagree is not PASS."""
+    if document["status"] == "FAIL":
+        document["engine_check"] = engine_metrics.unavailable("the client's figures are not usable")
+        return
+    check = engine_metrics.check_client(
+        before, after, document["metrics"], profile.output_len, unmeasured_requests(printed)
+    )
+    document["engine_check"] = check
+    if check["status"] == "DISAGREE":
+        document["status"] = "PARTIAL"
+        document["reasons"] += [f"engine and client disagree: {finding}" for finding in check["findings"]]
 
 
 def _parse(text: str) -> Dict[str, Any]:

@@ -73,7 +73,8 @@ def observe(arguments: argparse.Namespace) -> Document:
     prompts = read_prompts(arguments.prompts)
     operator_list = stack_evidence.prepare_operator_list(arguments.output)
     plugin_log = PluginLog()
-    for name in PLUGIN_LOGGERS:
+    for name in PLUGIN_LOGGERS:  # listened to before vLLM sets up its logging, which replaces handlers
+        logging.getLogger(name).setLevel(logging.INFO)
         logging.getLogger(name).addHandler(plugin_log)
     body: Document = {
         "phase": "offline",

@@ -11,6 +11,7 @@ import sys
 from typing import Any, Dict, Iterable, List, Optional
 
 from container_scripts import distributions, server_log
+from container_scripts.platform_probe import probe_platform
 
 OPERATOR_LIST_VARIABLE = "FLAGGEMS_ENABLE_OPLIST_PATH"
 """FlagGems writes the operators that ran to this file (its default is one file in /tmp for everybody)."""
@@ -80,16 +81,27 @@ def observe_stack(
 ) -> Dict[str, Any]:
     """Return the evidence of the stack that ran; call it while the processes ``pids`` still live.
 
-    ``log`` is the engine's log, ``plugins`` and ``platform`` are what is known without it.
+    ``log`` is the engine's log, ``plugins`` and ``platform`` are what is known without it. Where plugins
+    were asked for and the log of living processes says nothing of them, a fresh interpreter with the same
+    environment is asked (``plugins_seen_by`` is then ``probe``).
     ``flaggems_record`` is FlagGems' own record of operators that ran: its absence proves nothing of a
     single operator, its presence proves that FlagGems was active.
     """
+    pids = list(pids)
     operators = read_operator_list(operator_list)
     loaded = list(dict.fromkeys([*plugins, *server_log.plugins_loaded(log)]))
+    failed = server_log.plugins_failed(log)
+    platform = platform or _platform_of(log)
+    seen_by = "engine"
+    if os.environ.get("VLLM_PLUGINS") and pids and log and not (loaded or failed):
+        probe = probe_platform()
+        loaded, failed, seen_by = probe.plugins_loaded, probe.plugins_failed, "probe"
+        platform = probe.platform or platform
     return {
-        "vllm_platform": platform or _platform_of(log),
+        "vllm_platform": platform,
         "plugins_loaded": loaded,
-        "plugins_failed": server_log.plugins_failed(log),
+        "plugins_failed": failed,
+        "plugins_seen_by": seen_by,
         "flaggems_ops": len(operators),
         "flaggems_record": operators,
         "dispatched_operators": server_log.dispatched_operators(log),

@@ -18,6 +18,7 @@ from container_scripts import openai_client, output_checks, server_log, stack_ev
 from container_scripts.document import Document, describe_exception, run_program
 from container_scripts.prompts import Prompt, read_prompts
 from container_scripts.vllm_server import (
+    LAST_BREATH_S,
     ServerFailure,
     VllmServer,
     add_server_flags,
@@ -95,6 +96,7 @@ def _serve_and_ask(
     _say(body, "health", f"pid {server.pid}, port {server.port}; waiting until it is healthy")
     body.update(server.wait_until_healthy(arguments.health_timeout))
     _say(body, "models", f"healthy after {server.startup_s} s")
+    truly_ready = False
     for prompt in prompts:
         _say(body, prompt.kind, f"asking {prompt.id}")
         record = server.client.answer(
@@ -109,6 +111,9 @@ def _serve_and_ask(
         if openai_client.lacks_chat_template(record):
             record["skipped"] = "the model has no chat template"
             continue
+        if not truly_ready:
+            _ensure_truly_ready(server, record)
+            truly_ready = True
         server.ensure_alive(prompt.kind)
         if record["error"]:
             raise ServerFailure(prompt.kind, f"request {prompt.id} failed: {record['error']}")
@@ -118,6 +123,31 @@ def _serve_and_ask(
     if failed:
         raise ServerFailure(body["stage_reached"], "; ".join(failed), "empty_or_garbled")
     _say(body, "stop", "all requests answered; stopping the server")
+
+
+def _ensure_truly_ready(server: VllmServer, record: Dict[str, Any]) -> None:
+    """Raise ServerFailure if the first request shows that the server only seemed ready.
+
+    Category ``timeout`` if there was no answer in time, ``false_ready`` if the server ended, failed
+    inside (HTTP 5xx) or answered with nothing. A request that was turned down (HTTP 4xx) says nothing
+    of readiness.
+    """
+    status, error, stage = record["http_status"], record["error"], record["kind"]
+    if status is None and "timed out" in (error or ""):
+        raise ServerFailure(stage, f"request {record['prompt_id']} failed: {error}", "timeout")
+    if error and (status is None or status >= 500):
+        server.wait_for_exit(LAST_BREATH_S)
+    if server.exit_code() is not None:
+        seen = f"ended with {server.exit_code()}"
+    elif error and (status is None or status == 200 or status >= 500):
+        seen = error
+    elif not error and not (record["text"] or "").strip():
+        seen = "gave an empty first answer"
+    else:
+        return
+    signature = server_log.root_error_line(server.log_text())
+    said = f"false_ready: the server seemed ready, then {seen}; its log says: {signature}"
+    raise ServerFailure(stage, said, "false_ready")
 
 
 def _judge_stop(body: Document) -> None:

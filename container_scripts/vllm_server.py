@@ -7,7 +7,6 @@ Does not belong here: judging its answers, benchmarking it, or servers started b
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import signal
 import socket
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Dict, List, Optional, Sequence, Set
 
-from container_scripts import engine_flags, processes, server_log
+from container_scripts import engine_flags, processes, server_config, server_log
 from container_scripts.document import RUN_TOKEN_VARIABLE
 from container_scripts.openai_client import OpenAIClient
 
@@ -27,6 +26,8 @@ POLL_S = 0.5
 DEFAULT_HEALTH_TIMEOUT_S = 300.0
 DEFAULT_STOP_GRACE_S = 30.0
 PORT_CLOSING_LIMIT_S = 10.0
+LAST_BREATH_S = 10.0
+"""How long a server that no longer answers is given to end by itself."""
 LOG_READ_LIMIT = 4_000_000
 
 
@@ -141,14 +142,23 @@ class VllmServer:
             )
 
     def exit_code(self) -> Optional[int]:
-        """Return the exit code (negative: the signal), None while the server runs."""
-        return self._process.poll() if self._process else None
+        """Return the exit code (negative: the signal), None while the server runs.
+
+        Once the server is reaped its pid may become another's, so its tree is remembered before.
+        """
+        process = self._process
+        if process is None:
+            return None
+        if process.returncode is None and processes.has_ended(process.pid):
+            self.members()
+            process.poll()
+        return process.returncode
 
     def wait_for_exit(self, limit_s: float) -> None:
         """Give a server that no longer answers the time to end by itself, so that its exit code is known."""
-        if self._process is not None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(limit_s)
+        limit = time.monotonic() + limit_s
+        while self._process is not None and self.exit_code() is None and time.monotonic() < limit:
+            time.sleep(POLL_S)
 
     def ensure_alive(self, stage: str) -> None:
         """Raise ServerFailure if the server has ended; code 0 of a server that should run is a crash too."""
@@ -194,16 +204,16 @@ class VllmServer:
         """Return the living processes of the server's session and below, and remember them."""
         if self._process is None:
             return []
-        known = {identity.pid for identity in self._members if processes.is_alive(identity)}
-        below = processes.living_descendants(self._process.pid, *known)
-        pids = known | {process.id.pid for process in below}
-        found = [
-            process
-            for process in processes.all_processes()
-            if process.alive and (process.id.pid in pids or _session(process.id.pid) == self._process.pid)
-        ]
-        self._members.update(process.id for process in found)
-        return found
+        session = self._process.pid
+        living = [process for process in processes.all_processes() if process.alive]
+        roots = [process for process in living if process.id in self._members]
+        unreaped = self._process.returncode is None
+        if unreaped or any(processes.session_of(process) == session for process in roots):
+            roots += processes.living_in_session(session)
+        below = processes.living_descendants(*(process.id.pid for process in roots))
+        found = {process.id: process for process in [*roots, *below]}
+        self._members.update(found)
+        return list(found.values())
 
     def stop(self, grace_s: float = DEFAULT_STOP_GRACE_S) -> Dict[str, Any]:
         """End the whole tree: TERM, ``grace_s`` seconds, KILL; say what is left of it and of the port.
@@ -248,6 +258,7 @@ class VllmServer:
 
     def describe(self) -> Dict[str, Any]:
         """Return what a document says of the server apart from how it ended."""
+        log = self.log_text()
         return {
             "port": self.port,
             "pid": self.pid,
@@ -255,7 +266,8 @@ class VllmServer:
             "startup_s": self.startup_s,
             "log_path": self.settings.log_path,
             "log_tail": self.log_tail(),
-            "server_config": server_log.configuration_lines(self.log_text()),
+            "server_config": server_log.configuration_lines(log),
+            "effective_config": server_config.effective_config(log),
         }
 
 
@@ -287,10 +299,3 @@ def _accepts(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(2.0)
         return probe.connect_ex((HOST, port)) == 0
-
-
-def _session(pid: int) -> Optional[int]:
-    try:
-        return os.getsid(pid)
-    except OSError:
-        return None

@@ -194,6 +194,12 @@ def test_status_of_a_set_of_profiles(statuses: list[str], overall: str) -> None:
     assert benchmark_metrics.overall_status(statuses) == overall
 
 
+def test_the_summary_table_says_of_how_many_requests_the_figures_are() -> None:
+    row = {"name": "a", "input_len": 1, "output_len": 2, "num_prompts": 100, "status": "PARTIAL"}
+    table = benchmark_metrics.summary_table([{**row, "metrics": {"completed_requests": 98.0}}])
+    assert "| a | 1 | 2 | 98/100 |" in table
+
+
 def test_the_summary_table_shows_a_dash_where_a_profile_has_no_metrics() -> None:
     row = {"name": "p", "input_len": 1, "output_len": 2, "num_prompts": 3, "status": "FAIL", "metrics": None}
     assert benchmark_metrics.summary_table([row]).splitlines()[-1] == (

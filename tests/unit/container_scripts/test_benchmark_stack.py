@@ -31,6 +31,18 @@ def test_a_healthy_stack_is_started_measured_and_stopped(tmp_path: Path, flags: 
     assert (tmp_path / "first.json").exists()
 
 
+def test_each_profile_is_repeated_and_the_servers_effective_configuration_kept(
+    tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    _, document = vllm_on_path.run(
+        "benchmark_stack", tmp_path / "b.json", *flags, "--repeats", "2", "--dtype", "float16"
+    )
+    assert [len(profile["repeats"]) for profile in document["profiles"]] == [2, 2]
+    config = document["server"]["effective_config"]
+    assert (config["dtype"], config["kv_cache_tokens"], config["execution"]) == ("float16", 93_200, "eager")
+    assert config["arguments"]["dtype"] == "float16"
+
+
 def test_a_server_that_dies_in_every_profile_is_restarted_once_only(
     tmp_path: Path, flags: tuple[str, ...]
 ) -> None:

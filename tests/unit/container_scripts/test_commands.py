@@ -42,6 +42,19 @@ def test_a_child_left_behind_with_the_pipe_open_does_not_delay_the_answer() -> N
     assert done.seconds < 200
 
 
+def test_a_child_left_behind_is_ended_although_the_command_succeeded() -> None:
+    sleep = "import subprocess as s, sys; print(s.Popen(['sleep', '600'], stdout=s.DEVNULL).pid)"
+    done = run_command([sys.executable, "-c", sleep], timeout_s=300)
+    assert done.succeeded
+    assert not is_running(int(done.output))
+
+
+def test_a_command_that_closes_its_output_and_goes_on_is_still_waited_for_and_limited() -> None:
+    code = "import os, time; os.close(1); os.close(2); time.sleep({}); os._exit(7)"
+    assert run_command([sys.executable, "-c", code.format(0.2)], timeout_s=300).code == 7
+    assert run_command([sys.executable, "-c", code.format(600)], timeout_s=1).timed_out
+
+
 def test_what_cannot_be_started_is_an_outcome() -> None:
     done = run_command(["/no/such/program"], timeout_s=5)
     assert (done.code, done.succeeded) == (None, False)

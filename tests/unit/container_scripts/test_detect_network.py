@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from container_scripts.detect_network import package_sources, probe, probe_pypi
-from container_scripts.pip_settings import PipSettings, parse_pip_configuration, redact
+from container_scripts.detect_network import Reach, package_sources, probe, probe_github, probe_pypi
+from container_scripts.pip_settings import PipSettings, parse_pip_configuration
 
 DEAD = "http://127.0.0.1:9/simple"
 
@@ -55,6 +58,21 @@ def test_an_error_status_is_not_reachable(server: str) -> None:
     assert "503" in (failed.reason or "")
 
 
+def test_an_address_that_drips_bytes_does_not_hold_up_the_others() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip() -> None:
+            connected, _ = listener.accept()
+            with connected, contextlib.suppress(OSError):
+                for byte in b"HTTP/1.1 200 OK\r\nX-Slow: " + 200 * b"x":
+                    connected.sendall(bytes([byte]))
+                    time.sleep(0.05)
+
+        threading.Thread(target=drip, daemon=True).start()
+        found = probe(f"http://127.0.0.1:{listener.getsockname()[1]}/", 0.25)
+    assert found == Reach(False, None, "no answer within 0.5 s")
+
+
 def test_a_server_without_head_is_asked_with_get(server: str) -> None:
     assert probe(f"{server}/nohead/pip/", 5).reachable
 
@@ -91,5 +109,10 @@ def test_the_environment_wins_over_the_files_of_pip() -> None:
     assert parse_pip_configuration(text) == {"index-url": "https://env.invalid"}
 
 
-def test_credentials_of_an_address_are_hidden() -> None:
-    assert redact("see https://user:secret@host/simple now") == "see https://***@host/simple now"
+def test_a_mirror_is_named_without_its_credentials(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("container_scripts.detect_network.GITHUB", DEAD)
+    mirror, named = (server.replace("://", f"://{user}@") for user in ("user:secret", "<redacted>"))
+    github = probe_github(f"{mirror}/simple/pip/", 5)
+    pypi = probe_pypi(settings(DEAD), f"{mirror}/simple", "pip", 5)
+    assert (github["use_mirror"], github["prefix"]) == (True, f"{named}/simple/pip")
+    assert (pypi["use_mirror"], pypi["index_flag"]) == (True, f"-i {named}/simple")

@@ -218,3 +218,15 @@ def test_benign_lines_before_the_error_do_not_matter(text: str, count: int) -> N
 
 def _answer(found: object) -> tuple[object, ...]:
     return tuple(getattr(found, name) for name in ("layer", "component", "category", "fatal"))
+
+
+def test_a_false_ready_server_keeps_its_category_and_the_component_that_its_log_proves() -> None:
+    log = (
+        "(EngineCore pid=9) ERROR 11-21 07:53:09 [core.py:1] Traceback (most recent call last):\n"
+        '(EngineCore pid=9) ERROR 11-21 07:53:09 [core.py:1]   File "/s/flag_gems/ops/mm.py", line 3, in mm\n'
+        "(EngineCore pid=9) ERROR 11-21 07:53:09 [core.py:1] NotImplementedError: bfloat16\n"
+    )
+    error = "false_ready: the server seemed ready, then ended with 1"
+    found = classify(RawFailure(step="s", error=error, category="false_ready", logs=(("server", log),)))
+    assert (found.category, found.component, found.layer) == ("false_ready", "FlagGems", "4")
+    assert classify(RawFailure(step="s", error=error, category="false_ready")).component == "unknown"

@@ -255,9 +255,14 @@ def test_a_build_counts_only_when_its_library_is_there(
         "no_build_isolation": True,
         "no_deps": True,
     }
-    document = environment.install(plan, "--github-prefix", str(repository.parents[1]))
+    prefix = ["--github-prefix", str(repository.parents[1])]
+    document = environment.install(plan, *prefix)
     assert document["status"] == status, document["error"]
     assert (environment.version("kernels") is not None) is (status == "PASS")
+    if status == "PASS":
+        assert environment.install(plan, *prefix)["action"] == "already_present"
+        (Path(document["checkout"]) / library).unlink()
+        assert environment.install(plan, *prefix)["action"] == "installed", "a lost library is built again"
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,11 @@ from container_scripts.processes import (
     ProcessId,
     all_processes,
     end_processes,
+    has_ended,
     has_variable,
     is_alive,
     living_descendants,
+    living_in_session,
     parse_stat,
     read_process,
     send_signal,
@@ -85,6 +87,29 @@ def test_variable_counts_only_with_its_exact_value(sleeper: subprocess.Popen[byt
     assert has_variable(sleeper.pid, "OURS", "marked")
     assert not has_variable(sleeper.pid, "OURS", "mark")
     assert not has_variable(2**22 + 1, "OURS", "marked")
+
+
+def test_a_child_found_to_have_ended_keeps_its_pid_until_it_is_reaped(
+    sleeper: subprocess.Popen[bytes],
+) -> None:
+    assert not has_ended(sleeper.pid)
+    sleeper.kill()
+    while not has_ended(sleeper.pid):
+        time.sleep(0.01)
+    assert read_process(sleeper.pid) is not None
+    sleeper.wait()
+    with pytest.raises(ChildProcessError):
+        has_ended(sleeper.pid)
+
+
+def test_a_session_outlives_its_leader_and_holds_nobody_else(sleeper: subprocess.Popen[bytes]) -> None:
+    leader = subprocess.Popen(["sh", "-c", "sleep 97 &"], start_new_session=True)
+    while not has_ended(leader.pid):
+        time.sleep(0.01)
+    assert [process.name for process in living_in_session(leader.pid)] == ["sleep"]
+    end_processes(lambda: living_in_session(leader.pid), 2)
+    leader.wait()
+    assert sleeper.poll() is None
 
 
 def test_grandchildren_are_descendants(sleeper: subprocess.Popen[bytes]) -> None:

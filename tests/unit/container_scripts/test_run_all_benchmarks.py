@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from container_scripts import run_all_benchmarks
+from container_scripts.bench_client import Target
 from container_scripts.benchmark_metrics import Profile
-from container_scripts.run_benchmark import Target
 from container_scripts.vllm_server import VllmServer
 from tests.doubles.vllm_on_path import Start, servers
 

@@ -26,6 +26,8 @@ def test_a_healthy_server_passes_and_leaves_nothing_behind(tmp_path: Path) -> No
     assert (document["stop"]["orphans"], document["stop"]["port_closed"]) == ([], True)
     assert document["checks"]["anchor"]["ok"] is True
     assert any("KV cache size" in line for line in document["server_config"])
+    assert document["effective_config"]["kv_cache_tokens"] == 93_200
+    assert document["effective_config"]["execution"] == "eager"
     assert not Path(f"/proc/{document['pid']}").exists()
 
 
@@ -36,7 +38,6 @@ def test_a_healthy_server_passes_and_leaves_nothing_behind(tmp_path: Path) -> No
         ("oom", "start", "out of memory"),
         ("exits_zero", "start", "ended with code 0 by itself"),
         ("wrong_model", "models", "another-model"),
-        ("empty_answers", "chat", "empty answer"),
         ("garbled", "chat", "degenerate"),
     ],
 )
@@ -44,6 +45,27 @@ def test_each_way_to_fail_is_named_with_its_stage(tmp_path: Path, mode: str, sta
     code, document = vllm_on_path.run("test_serve_mode", tmp_path / "serve.json", *FLAGS, mode=mode)
     assert (code, document["status"], document["stage_reached"]) == (1, "FAIL", stage)
     assert error in document["error"]
+    assert document["stop"]["orphans"] == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "seen", "signature"),
+    [
+        ("dies_after_ready", "ended with 0", "torch.AcceleratorError: CUDA error"),
+        ("empty_answers", "gave an empty first answer", "log says:"),
+        ("malformed_answers", "malformed answer (HTTP 200", "log says:"),
+    ],
+)
+def test_a_server_that_only_seemed_ready_is_false_ready_with_what_its_log_says(
+    tmp_path: Path, mode: str, seen: str, signature: str
+) -> None:
+    code, document = vllm_on_path.run("test_serve_mode", tmp_path / "serve.json", *FLAGS, mode=mode)
+    assert (code, document["status"], document["stage_reached"]) == (1, "FAIL", "completion")
+    assert document["category"] == "false_ready"
+    assert document["health_status"] == 200
+    assert document["error"].startswith("false_ready: ")
+    assert seen in document["error"]
+    assert signature in document["error"]
     assert document["stop"]["orphans"] == []
 
 
@@ -60,6 +82,7 @@ def test_a_hung_first_request_ends_with_its_own_limit(tmp_path: Path) -> None:
         "test_serve_mode", tmp_path / "serve.json", *flags, mode="hangs_first_request"
     )
     assert (document["status"], document["stage_reached"]) == ("FAIL", "completion")
+    assert document["category"] == "timeout"
     assert "timed out" in document["error"]
     assert document["stop"]["orphans"] == []
 

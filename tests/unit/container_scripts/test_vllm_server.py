@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,22 @@ def test_an_engine_whose_server_was_killed_is_still_found_and_ended(start_server
     stop = server.stop(5)
     assert (stop["orphans"], stop["port_closed"]) == ([], True)
     assert not processes.is_alive(engine.id)
+
+
+def test_a_foreign_process_that_got_the_pid_of_a_dead_server_is_left_alone(tmp_path: Path) -> None:
+    foreign = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    dead.pid = foreign.pid
+    server = VllmServer(ServerSettings("m", "n", 0, str(tmp_path / "log")))
+    server._process = dead
+    try:
+        assert server.members() == []
+        assert server.stop(5)["signal_used"] is None
+        assert foreign.poll() is None
+    finally:
+        foreign.kill()
+        foreign.wait()
 
 
 def test_stopping_twice_or_before_the_start_does_no_harm(start_server: Start, tmp_path: Path) -> None:

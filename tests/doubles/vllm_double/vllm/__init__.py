@@ -4,12 +4,17 @@ Copied faithfully (vLLM 0.24 and 0.32): the `serve` and `bench serve` command li
 use them; the process tree (API server with an engine core child in the same session); log lines in vLLM's
 format, with plugins loaded through entry points under the rule of VLLM_PLUGINS; late binding of the port;
 /health (200, empty body), /v1/models with max_model_len, completions and chat with token ids and
-log-probabilities, a 400 for a missing chat template; the keys and the printed table of the benchmark;
+log-probabilities, a 400 for a missing chat template; the counters of /metrics, which count a request whoever
+sent it; the keys, the details and the printed table of the benchmark, whose client counts an empty answer
+as completed;
 a server that ends with code 0 after its engine died; a client that exits 0 although every request failed.
-Not copied: tokens (words stand for them), speed, streaming.
+Not copied: tokens (words stand for them), speed, streaming (the server tells its client in a header when the
+first token would have come).
 
 VLLM_DOUBLE_MODE chooses what goes wrong: healthy, dies_at_start, exits_zero, never_ready, empty_answers,
-wrong_model, hangs_first_request, dies_in_benchmark, oom, garbled, no_chat_template, ignores_term.
+malformed_answers, wrong_model, hangs_first_request, dies_after_ready, dies_in_benchmark, empty_in_benchmark
+(every second answer), miscounts (the engine counts each request twice), no_metrics, oom, garbled,
+no_chat_template, ignores_term.
 VLLM_DOUBLE_MODE_WITH_PLUGINS, if set, takes its place where VLLM_PLUGINS names a plugin.
 """
 

@@ -9,7 +9,7 @@ import math
 import pathlib
 import time
 import urllib.request
-from typing import Any
+from typing import Any, NamedTuple
 
 TIMES = {
     "ttft": "Time to First Token",
@@ -19,12 +19,20 @@ TIMES = {
 }
 
 
+class Measured(NamedTuple):
+    """One answered request."""
+
+    seconds: float
+    to_first_token: float
+    tokens: int
+    text: str
+
+
 def main(argv: list[str]) -> int:
     """Run the benchmark; like vLLM's it ends with code 0 even if every request of the main run failed."""
     options = parse(argv)
     print("Starting initial single prompt test run...", flush=True)
-    first = ask(options, 0)
-    if first is None:
+    if isinstance(ask(options, 0), str):
         raise ValueError(
             "Initial test run failed - Please make sure benchmark arguments are correctly specified."
         )
@@ -32,7 +40,11 @@ def main(argv: list[str]) -> int:
     clock = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(max_workers=16) as pool:
         measured = list(pool.map(lambda number: ask(options, number), range(options.num_prompts)))
-    result = summarise(options, [one for one in measured if one], time.monotonic() - clock)
+    result = summarise(
+        options, [one for one in measured if not isinstance(one, str)], time.monotonic() - clock
+    )
+    if options.save_detailed:
+        result.update(details(options, measured))
     print(table(result))
     if options.save_result:
         pathlib.Path(options.result_dir, options.result_filename).write_text(json.dumps(result))
@@ -55,12 +67,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
     for flag in ("--port", "--random-input-len", "--random-output-len", "--num-prompts"):
         parser.add_argument(flag, type=int, required=True)
     parser.add_argument("--save-result", action="store_true")
+    parser.add_argument("--save-detailed", action="store_true")
     parser.add_argument("--ignore-eos", action="store_true")
     return parser.parse_known_args(argv)[0]
 
 
-def ask(options: argparse.Namespace, number: int) -> tuple[float, int] | None:
-    """Send one request; return seconds and output tokens, or None if it failed."""
+def ask(options: argparse.Namespace, number: int) -> Measured | str:
+    """Send one request; return what was measured, or the error."""
     words = " ".join(f"w{number}-{place}" for place in range(options.random_input_len))
     body: dict[str, Any] = {
         "model": options.model,
@@ -79,18 +92,41 @@ def ask(options: argparse.Namespace, number: int) -> tuple[float, int] | None:
     clock = time.monotonic()
     try:
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=600) as reply:
-            usage = json.load(reply)["usage"]
+            to_first_token = float(reply.headers["X-Double-Seconds-To-First-Token"])
+            answered = json.load(reply)
+            choice, produced = answered["choices"][0], answered["usage"]["completion_tokens"]
+            text = choice["message"]["content"] if options.backend == "openai-chat" else choice["text"]
     except Exception as error:
         print(f"request {number} failed: {type(error).__name__}: {error}", flush=True)
-        return None
-    return time.monotonic() - clock, usage["completion_tokens"]
+        return f"{type(error).__name__}: {error}"
+    return Measured(time.monotonic() - clock, to_first_token, produced, text)
 
 
-def summarise(
-    options: argparse.Namespace, measured: list[tuple[float, int]], duration: float
-) -> dict[str, Any]:
+def details(options: argparse.Namespace, measured: list[Measured | str]) -> dict[str, Any]:
+    """Return the lists with one entry per request; a failed one has its error and zeros."""
+    lists: dict[str, Any] = {
+        key: [] for key in ("input_lens", "output_lens", "ttfts", "itls", "generated_texts", "errors")
+    }
+    for one in measured:
+        answered = one if isinstance(one, Measured) else Measured(0.0, 0.0, 0, "")
+        gaps = max(0, answered.tokens - 1)
+        lists["input_lens"].append(options.random_input_len)
+        lists["output_lens"].append(answered.tokens)
+        lists["ttfts"].append(answered.to_first_token)
+        lists["itls"].append([gap_of(answered)] * gaps)
+        lists["generated_texts"].append(answered.text)
+        lists["errors"].append(one if isinstance(one, str) else "")
+    return lists
+
+
+def gap_of(one: Measured) -> float:
+    """Return the mean time between two tokens in seconds."""
+    return (one.seconds - one.to_first_token) / max(1, one.tokens - 1)
+
+
+def summarise(options: argparse.Namespace, measured: list[Measured], duration: float) -> dict[str, Any]:
     """Return the result under vLLM's keys; without a completed request every figure is 0."""
-    completed, produced = len(measured), sum(tokens for _, tokens in measured)
+    completed, produced = len(measured), sum(one.tokens for one in measured)
     taken = completed * options.random_input_len
     result: dict[str, Any] = {
         "date": time.strftime("%Y%m%d-%H%M%S"),
@@ -108,11 +144,14 @@ def summarise(
         "output_throughput": produced / duration,
         "total_token_throughput": (taken + produced) / duration,
     }
-    latencies = sorted(1000 * seconds for seconds, _ in measured)
-    shares = {"e2el": 1.0, "ttft": 0.5, "tpot": 0.5 / max(1, options.random_output_len - 1)}
-    shares["itl"] = shares["tpot"]
-    for name, share in shares.items():
-        values = [share * latency for latency in latencies] or [0.0]
+    times = {
+        "ttft": [one.to_first_token for one in measured],
+        "tpot": [gap_of(one) for one in measured],
+        "itl": [gap_of(one) for one in measured],
+        "e2el": [one.seconds for one in measured],
+    }
+    for name, seconds in times.items():
+        values = sorted(1000 * one for one in seconds) or [0.0]
         result[f"mean_{name}_ms"] = sum(values) / len(values)
         result[f"median_{name}_ms"] = result[f"p50_{name}_ms"] = percentile(values, 50)
         result[f"p90_{name}_ms"], result[f"p99_{name}_ms"] = percentile(values, 90), percentile(values, 99)

@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 from vllm import answers, logs, plugins
+from vllm.engine_counters import EngineCounters
 
 ENGINE = "import signal, time\nsignal.signal(signal.SIGTERM, signal.{0})\ntime.sleep(3600)"
 
@@ -26,17 +27,20 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--served-model-name")
     parser.add_argument("--max-model-len", type=int, default=8192)
+    parser.add_argument("--dtype", default="bfloat16")
     options, _ = parser.parse_known_args(argv)
     mode = answers.mode()
     signal.signal(signal.SIGTERM, signal.SIG_IGN if mode == "ignores_term" else lambda *_: os._exit(0))
-    logs.say("APIServer", f"non-default args: {vars(options)} {argv}")
+    logs.say("APIServer", f"non-default args: { {**vars(options), 'model_tag': options.model} }")
     plugins.load()
     logs.say("APIServer", f"Using max model len {options.max_model_len}")
     disposition = "SIG_IGN" if mode == "ignores_term" else "SIG_DFL"
     engine = subprocess.Popen([sys.executable, "-c", ENGINE.format(disposition)])
     logs.say(
         "EngineCore",
-        "Initializing a V1 LLM engine (v0.32.0+double) with config: enforce_eager=True",
+        f"Initializing a V1 LLM engine (v0.32.0+double) with config: model='{options.model}', "
+        f"dtype=torch.{options.dtype}, max_seq_len={options.max_model_len}, enforce_eager=True, "
+        "kv_cache_dtype=auto, enable_prefix_caching=True",
         pid=engine.pid,
     )
     try:
@@ -68,6 +72,7 @@ def handler(
     mode = answers.mode()
     served = "another-model" if mode == "wrong_model" else options.served_model_name or options.model
     hanging = threading.Event()
+    counters = EngineCounters()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -77,9 +82,11 @@ def handler(
             print(f'(APIServer pid={os.getpid()}) INFO:     127.0.0.1 - "{self.requestline}"', flush=True)
 
         def do_GET(self) -> None:
-            """Answer /health and /v1/models."""
+            """Answer /health, /metrics and /v1/models."""
             if self.path == "/health":
                 self.reply(200, "")
+            elif self.path == "/metrics" and mode != "no_metrics":
+                self.reply(200, counters.page(served))
             elif self.path == "/v1/models":
                 entry = {"id": served, "object": "model", "max_model_len": options.max_model_len}
                 self.reply(200, {"object": "list", "data": [entry]})
@@ -91,7 +98,11 @@ def handler(
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if mode == "hangs_first_request":
                 hanging.wait(3600)
-            if mode == "dies_in_benchmark" and self.headers.get("X-Request-Id", "").startswith("bench-"):
+            started = time.monotonic()
+            request_id = self.headers.get("X-Request-Id", "")
+            if mode == "dies_after_ready" or (
+                mode == "dies_in_benchmark" and request_id.startswith("bench-")
+            ):
                 cause = "torch.AcceleratorError: CUDA error: an illegal memory access was encountered"
                 for line in ("Traceback (most recent call last):", cause):
                     logs.say("EngineCore", line, "ERROR", engine.pid)
@@ -102,17 +113,37 @@ def handler(
                 message = "default chat template is no longer allowed, so you must provide a chat template"
                 self.reply(400, {"error": {"message": message, "type": "BadRequestError", "code": 400}})
                 return
-            self.reply(200, completion(body, served, chat))
+            if mode == "malformed_answers":
+                self.reply(200, {"object": "text_completion", "choices": []})
+                return
+            answered = completion(body, served, chat)
+            if mode == "empty_in_benchmark" and request_id.startswith("bench-") and int(request_id[-1]) % 2:
+                answered = empty(answered, chat)
+            taken = time.monotonic() - started
+            for _ in range(2 if mode == "miscounts" else 1):
+                counters.count(answered["usage"], taken)
+            self.reply(200, answered, taken)
 
-        def reply(self, status: int, body: Any) -> None:
+        def reply(self, status: int, body: Any, taken: float = 0.0) -> None:
             """Send a body, JSON unless it is text."""
             data = (body if isinstance(body, str) else json.dumps(body)).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
+            self.send_header("X-Double-Seconds-To-First-Token", str(taken))
             self.end_headers()
             self.wfile.write(data)
 
     return Handler
+
+
+def empty(answered: dict[str, Any], chat: bool) -> dict[str, Any]:
+    """Return the answer with nothing in it."""
+    nothing = {"message": {"role": "assistant", "content": ""}} if chat else {"text": ""}
+    return {
+        **answered,
+        "choices": [{**answered["choices"][0], **nothing}],
+        "usage": {**answered["usage"], "completion_tokens": 0},
+    }
 
 
 def completion(body: dict[str, Any], model: str, chat: bool) -> dict[str, Any]:
