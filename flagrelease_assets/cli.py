@@ -235,13 +235,14 @@ def check_worker(
     from flagrelease_assets.workers.observe import observe
 
     vendor = _vendor(vendor)
-    entry = _deployment(deployment).load().worker(vendor)
-    with open_worker(entry) as worker:
+    settings = _deployment(deployment).load()
+    entry = settings.worker(vendor)
+    with open_worker(entry, withheld=settings.secrets) as worker:
         identity = worker.identity().model_dump(mode="json")
         facts = observe(worker, "worker_identity", timeout_s=entry.timeouts.command_s)
-        environment = observe(
-            worker, "collect_env_info", ["--vendor", vendor], timeout_s=entry.timeouts.command_s
-        )
+        timeouts = settings.catalog.vendors[vendor].timeouts
+        limit = timeouts.collect_environment(settings.catalog.probe_limits)
+        environment = observe(worker, "collect_env_info", ["--vendor", vendor], timeout_s=limit)
     if as_json:
         _print_json({"worker": identity, "packages": facts, "environment": environment})
         return

@@ -30,9 +30,10 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from flagrelease_assets.catalog import load_catalog
+from flagrelease_assets.catalog import Catalog, CatalogDataError, load_catalog, with_stack_releases
 from flagrelease_assets.contracts.keys import model_id, model_key
 from flagrelease_assets.hubs.base import ModelReference, ModelSource
+from flagrelease_assets.redaction import looks_secret
 from flagrelease_assets.workers.config import DockerWorkerConfig, LocalWorkerConfig
 
 DEPLOYMENT_VARIABLE = "FLAGRELEASE_DEPLOYMENT"
@@ -95,8 +96,18 @@ class ReleaseSettings(_Section):
     minimum_free_gb: float = Field(10.0, gt=0, description="Free disk in GB that an install needs.")
     environment: dict[str, str] = Field({}, description="Extra variables for every model run.")
     serve_args: list[str] = Field([], description="Extra `vllm serve` arguments for every model.")
+    benchmark_repeats: int = Field(1, ge=1, le=20, description="Measurements of each benchmark profile.")
     pip_args: list[str] = Field([], description="Extra `pip install` arguments.")
     deadlines: dict[str, float] = Field({}, description="Seconds; overrides the catalog's vendor timeouts.")
+
+    @field_validator("environment")
+    @classmethod
+    def _holds_no_secret(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in filter(looks_secret, value):
+            raise ValueError(
+                f"{name} would be stored with every result: put {name} into `secrets` and set it on the host"
+            )
+        return value
 
 
 class DockerWorkerEntry(DockerWorkerConfig, ReleaseSettings):
@@ -127,6 +138,9 @@ class Deployment(BaseSettings):
     results: str = Field(".flagrelease/results", description="Folder or fsspec URL for every result.")
     workers: dict[str, WorkerEntry] = {}
     models: list[ModelEntry] = []
+    stack_releases: list[str] = Field(
+        [], description="Files of stack releases that the catalog does not have, relative to this file."
+    )
     network: NetworkSettings = NetworkSettings()
     secrets: list[str] = Field(
         ["HF_TOKEN", "MODELSCOPE_API_TOKEN"], description="Host variables passed on to workers, redacted."
@@ -171,6 +185,16 @@ class Deployment(BaseSettings):
             seen[entry.key] = entry.id
         return value
 
+    @property
+    def secret_values(self) -> dict[str, str]:
+        """The variables of `secrets` that are set on this host: name to value."""
+        return {name: os.environ[name] for name in self.secrets if os.environ.get(name)}
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog with this deployment's own stack releases; raises CatalogDataError."""
+        return with_stack_releases(load_catalog(), map(Path, self.stack_releases))
+
     def worker(self, vendor: str) -> DockerWorkerEntry | LocalWorkerEntry:
         """Return the worker of a vendor; raises DeploymentError naming the key to add."""
         if vendor not in self.workers:
@@ -198,7 +222,7 @@ def deployment_path() -> Path:
 def load_deployment(path: Path | None = None) -> Deployment:
     """Read and validate the deployment file.
 
-    Relative results locations are taken from the file's folder, so that every process agrees on them.
+    Relative locations are taken from the file's folder, so that every process agrees on them.
     Raises DeploymentError with the file, key and reason.
     """
     path = path or deployment_path()
@@ -210,9 +234,16 @@ def load_deployment(path: Path | None = None) -> Deployment:
         raise DeploymentError(_explain(path, error)) from error
     except SettingsError as error:
         raise DeploymentError(f"{path} with environment variables FLAGRELEASE_…: {error}") from error
+    absolute: dict[str, Any] = {
+        "stack_releases": [str((path.parent / file).resolve()) for file in deployment.stack_releases]
+    }
     if "://" not in deployment.results:
-        absolute = str((path.parent / deployment.results).resolve())
-        deployment = deployment.model_copy(update={"results": absolute})
+        absolute["results"] = str((path.parent / deployment.results).resolve())
+    deployment = deployment.model_copy(update=absolute)
+    try:
+        _ = deployment.catalog
+    except CatalogDataError as error:
+        raise DeploymentError(f"{path}: stack_releases: {error}") from error
     return deployment
 
 

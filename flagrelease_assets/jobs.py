@@ -15,6 +15,7 @@ RELEASE_JOB = "release"
 VERIFY_JOB = "verify"
 INSTALL_JOB = "install"
 BOARD_JOB = "board"
+REPORT_JOB = "report"
 
 TARGETS = {RELEASE_JOB: REPORT_STEP, VERIFY_JOB: "recommended_stack", INSTALL_JOB: "install_status"}
 """The step that a closure job ends with, by job."""
@@ -43,6 +44,12 @@ verify_job = _closure_job(
     "Install, verify, run with and without the stack, recommend; no benchmark.",
 )
 install_job = _closure_job(INSTALL_JOB, "Install and prove the stack of one vendor.")
+report_job = dg.define_asset_job(
+    REPORT_JOB,
+    selection=dg.AssetSelection.assets(REPORT_STEP),
+    description="The report alone, of what is stored: for a run that was lost before its own.",
+    executor_def=dg.in_process_executor,
+)
 board_job = dg.define_asset_job(
     BOARD_JOB,
     selection=dg.AssetSelection.assets(BOARD),
@@ -50,4 +57,4 @@ board_job = dg.define_asset_job(
     executor_def=dg.in_process_executor,
 )
 
-ALL_JOBS = [release_job, verify_job, install_job, board_job]
+ALL_JOBS = [release_job, verify_job, install_job, report_job, board_job]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,7 @@ def launch(
     vendor: str,
     model: str,
     *,
-    force: bool = False,
+    force: bool | Collection[str] = False,
     on_message: OnMessage | None = None,
     deployment: DeploymentResource | None = None,
 ) -> LaunchResult:
@@ -64,7 +64,7 @@ def launch(
         job: name of a job of `jobs.py`.
         vendor: canonical vendor name.
         model: model partition key; it is added if the instance does not have it.
-        force: measure every step anew instead of reusing unchanged results.
+        force: measure every step, or those named, anew instead of reusing unchanged results.
         on_message: called with (step, message) for every log message of a step, as it happens.
         deployment: the deployment to use instead of the configured one.
     """
@@ -80,7 +80,7 @@ def launch(
         instance=instance,
         partition_key=release_key(vendor, model),
         run_config={"loggers": {PROGRESS_LOGGER: {"config": {}}}},
-        tags={FORCE_TAG: "all"} if force else {},
+        tags=_force_tag(force),
         raise_on_error=False,
     )
     return LaunchResult(
@@ -90,6 +90,12 @@ def launch(
         resource.store().of_run(TARGETS[job], vendor, model, result.run_id),
         _failure(result),
     )
+
+
+def _force_tag(force: bool | Collection[str]) -> dict[str, str]:
+    if not force:
+        return {}
+    return {FORCE_TAG: "all" if force is True else ",".join(force)}
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> str | None:

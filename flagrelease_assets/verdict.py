@@ -18,15 +18,14 @@ from flagrelease_assets.contracts import (
     ModelSnapshot,
     RecommendedStack,
 )
-from flagrelease_assets.contracts.common import ErrorRecord, Stack, Status, StepDocument
-from flagrelease_assets.contracts.comparison import Conclusion
+from flagrelease_assets.contracts.common import ErrorRecord, Stack, Status, StepDocument, upstream_input
 
 Documents = Mapping[str, StepDocument | None]
 
 # What each kind of evidence of a release cannot show, printed in every report.
 CANNOT_PROVE = (
     "Outputs are compared on a few fixed prompts at temperature 0; accuracy on tasks needs an evaluator.",
-    "Throughput is a single run per profile with random prompts, not a production workload.",
+    "Throughput is measured once or a few times with random prompts, not with a production workload.",
     "One start on one worker does not show how often the stack fails to start.",
 )
 
@@ -54,11 +53,11 @@ def run_status(
     return Status.FAIL, _first(errors)
 
 
-def recommendation_status(stack: Stack, conclusion: Conclusion) -> Status:
-    """Return the model-verify status: both runs well is PASS, a degraded or odd result PARTIAL."""
+def recommendation_status(stack: Stack, comparison: Status) -> Status:
+    """Return the model-verify status: PASS needs the full stack and a comparison without any doubt."""
     if stack == Stack.NONE:
         return Status.FAIL
-    return Status.PASS if stack == Stack.FULL and conclusion == "BOTH_PASS" else Status.PARTIAL
+    return Status.PASS if stack == Stack.FULL and comparison == Status.PASS else Status.PARTIAL
 
 
 def contradictions(documents: Documents) -> list[str]:
@@ -93,12 +92,35 @@ def contradictions(documents: Documents) -> list[str]:
     return found
 
 
-def release_verdict(documents: Documents) -> Verdict:
+def outdated(documents: Documents) -> list[str]:
+    """Return which results were measured on another upstream result than the one beside them."""
+    found = []
+    for name, document in documents.items():
+        if document is None or document.status == Status.BLOCKED:
+            continue
+        found += [
+            f"{name} was measured with another result of {above} than the newest: run the release again"
+            for above, upstream in documents.items()
+            if upstream is not None
+            and upstream_input(above) in document.fingerprint_inputs
+            and document.fingerprint_inputs[upstream_input(above)] != upstream.digest
+        ]
+    return found
+
+
+def release_verdict(documents: Documents, *, lost_run: str | None = None) -> Verdict:
     """Return the verdict of a release from its documents.
+
+    Args:
+        documents: the newest document of each step, by name.
+        lost_run: the run that ended before it could report, if this report is made in its place.
 
     PASS: every step passed and the full stack works. PARTIAL: the model serves, but on a degraded stack
     or with findings. FAIL: the model cannot serve, a gate is closed, or the documents contradict.
     """
+    if lost_run:
+        lost = f"run {lost_run} ended before its report; what is shown is what was stored until then"
+        return Verdict(Status.FAIL, "The run was lost or cancelled: release again.", [lost])
     impossible = contradictions(documents)
     if impossible:
         return Verdict(Status.FAIL, "The results contradict each other; nothing is released.", impossible)
@@ -139,12 +161,14 @@ def _findings(documents: Documents) -> list[str]:
         elif isinstance(document, ModelRun) and document.errors:
             found.append(f"{name}: {document.reason or _first(document.errors)}")
     diff = documents.get("diff_analysis")
-    if isinstance(diff, DiffAnalysis) and diff.conclusion not in ("BOTH_PASS", "SKIPPED"):
+    if isinstance(diff, DiffAnalysis) and diff.conclusion != "SKIPPED" and diff.status != Status.PASS:
         component = f" ({diff.multichip_component})" if diff.multichip_component else ""
-        found.append(f"diff_analysis: {diff.conclusion}{component}: {diff.detail}")
+        said = "; ".join([diff.detail, *diff.reasons])
+        found.append(f"diff_analysis: {diff.conclusion}{component}: {said}")
     benchmark = documents.get("benchmark_metrics")
     if benchmark is None or benchmark.status != Status.PASS:
         found.append(f"benchmark_metrics: {_word(benchmark)}: {_why(benchmark)}")
+    found += outdated(documents)
     accuracy = documents.get("accuracy_metrics")
     if accuracy is not None and accuracy.status in (Status.FAIL, Status.PARTIAL):
         found.append(f"accuracy_metrics: {accuracy.status}: {_why(accuracy)}")

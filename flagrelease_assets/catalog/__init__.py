@@ -5,21 +5,28 @@ Does not belong here: deployment choices (workers, models, secrets) and anything
 """
 
 from flagrelease_assets.catalog.base import CatalogError
-from flagrelease_assets.catalog.loader import CatalogDataError, load_catalog, vendor_names
+from flagrelease_assets.catalog.loader import (
+    CatalogDataError,
+    load_catalog,
+    vendor_names,
+    with_stack_releases,
+)
 from flagrelease_assets.catalog.models import (
+    BaseVariant,
     BenchmarkProfile,
     Catalog,
     ProfileScale,
     ProfileSize,
-    Timeouts,
     UnknownStackReleaseError,
     UnknownVendorError,
     Vendor,
 )
 from flagrelease_assets.catalog.plans import PACKAGE_ORDER, InstallPlan, PackageKey, StackRelease
+from flagrelease_assets.catalog.timeouts import Timeouts
 
 __all__ = [
     "PACKAGE_ORDER",
+    "BaseVariant",
     "BenchmarkProfile",
     "Catalog",
     "CatalogDataError",
@@ -35,4 +42,5 @@ __all__ = [
     "Vendor",
     "load_catalog",
     "vendor_names",
+    "with_stack_releases",
 ]

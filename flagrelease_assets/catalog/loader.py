@@ -6,7 +6,7 @@ Does not belong here: what a single record must look like (models.py, plans.py).
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -28,10 +28,10 @@ from flagrelease_assets.catalog.models import (
     FlagTreeTable,
     Image,
     Mirrors,
-    Timeouts,
     Vendor,
 )
 from flagrelease_assets.catalog.plans import StackRelease, WheelTablePlan
+from flagrelease_assets.catalog.timeouts import Timeouts
 
 DATA_FOLDER = Path(__file__).parent / "data"
 
@@ -99,6 +99,21 @@ def vendor_names() -> list[str]:
     return sorted(file.stem for file in (DATA_FOLDER / "vendors").glob("*.yaml"))
 
 
+def with_stack_releases(catalog: Catalog, files: Iterable[Path]) -> Catalog:
+    """Return ``catalog`` with the stack releases of ``files``, checked like those that ship.
+
+    Raises CatalogDataError for the first wrong one, or one whose id is taken.
+    """
+    releases = dict(catalog.stack_releases)
+    for file in files:
+        release = _read_stack_release(file)
+        if release.id in releases:
+            raise CatalogDataError(file, "id", f"{release.id!r} is the id of another stack release")
+        _check_stack_release(release, file, catalog)
+        releases[release.id] = release
+    return catalog.model_copy(update={"stack_releases": releases})
+
+
 @cache
 def _load(folder: Path) -> Catalog:
     wheels = _read_file(_WheelsFile, folder / "flagtree_wheels.yaml")
@@ -117,7 +132,8 @@ def _load(folder: Path) -> Catalog:
         mirrors=_read_file(Mirrors, folder / "mirrors.yaml"),
     )
     _check_vendors(catalog, folder)
-    _check_stack_releases(catalog, folder)
+    for release in catalog.stack_releases.values():
+        _check_stack_release(release, folder / "stack_releases" / f"{release.id}.yaml", catalog)
     _check_wheels(catalog, folder / "flagtree_wheels.yaml")
     return catalog
 
@@ -173,12 +189,14 @@ def _read_vendors(folder: Path) -> dict[str, Vendor]:
 
 
 def _read_stack_releases(folder: Path) -> dict[str, StackRelease]:
-    releases = {}
-    for file in sorted((folder / "stack_releases").glob("*.yaml")):
-        release = _read_file(StackRelease, file)
-        _check_stem(release.id, file, "id")
-        releases[release.id] = release
-    return releases
+    files = sorted((folder / "stack_releases").glob("*.yaml"))
+    return {release.id: release for release in map(_read_stack_release, files)}
+
+
+def _read_stack_release(file: Path) -> StackRelease:
+    release = _read_file(StackRelease, file)
+    _check_stem(release.id, file, "id")
+    return release
 
 
 def _refuse_repeated(names: list[str], file: Path, key: str) -> None:
@@ -209,19 +227,15 @@ def _check_vendors(catalog: Catalog, folder: Path) -> None:
             raise CatalogDataError(folder / "images.yaml", "images", f"unknown vendor {image.vendor!r}")
 
 
-def _check_stack_releases(catalog: Catalog, folder: Path) -> None:
-    for release in catalog.stack_releases.values():
-        file = folder / "stack_releases" / f"{release.id}.yaml"
-        _refuse_repeated(list(release.vendors), file, "vendors")
-        for vendor in release.vendors:
-            if vendor not in catalog.vendors:
-                raise CatalogDataError(file, "vendors", f"unknown vendor {vendor!r}")
-        plans = [release.packages, *(override.packages for override in release.overrides)]
-        for plan in (plan for group in plans for plan in group.values()):
-            if isinstance(plan, WheelTablePlan) and plan.table not in catalog.flagtree_wheels:
-                raise CatalogDataError(
-                    file, "packages.flagtree.table", f"unknown FlagTree table {plan.table!r}"
-                )
+def _check_stack_release(release: StackRelease, file: Path, catalog: Catalog) -> None:
+    _refuse_repeated(list(release.vendors), file, "vendors")
+    for vendor in release.vendors:
+        if vendor not in catalog.vendors:
+            raise CatalogDataError(file, "vendors", f"unknown vendor {vendor!r}")
+    plans = [release.packages, *(override.packages for override in release.overrides)]
+    for plan in (plan for group in plans for plan in group.values()):
+        if isinstance(plan, WheelTablePlan) and plan.table not in catalog.flagtree_wheels:
+            raise CatalogDataError(file, "packages.flagtree.table", f"unknown FlagTree table {plan.table!r}")
 
 
 def _check_wheels(catalog: Catalog, file: Path) -> None:

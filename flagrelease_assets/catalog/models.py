@@ -27,14 +27,15 @@ from flagrelease_assets.catalog.base import (
     WrongKeyError,
 )
 from flagrelease_assets.catalog.plans import InstallPlan, MakeFlag, PackageKey, StackRelease
+from flagrelease_assets.catalog.timeouts import Timeouts
 
 STACK_VARIABLES = frozenset({"VLLM_PLUGINS", "USE_FLAGGEMS", "FLAGCX_PATH"})
 """Environment variables that say which stack runs: set per run, so a vendor may not set them."""
 
-SERVE_REQUESTS = 2
-"""Requests of a serve probe that may each take the full request limit: one completion, one chat."""
-
 Architecture = Literal["x86_64", "aarch64"]
+BaseVariant = Literal["no_plugin", "vendor_plugin", "fl_without_flaggems"]
+"""What serves as base: vLLM alone, with the vendor's own platform plugin, or with fl and FlagGems off."""
+
 DeviceGlob = Annotated[str, StringConstraints(pattern=r"^/dev/[^\s]+$")]
 ProbeArgument = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_./=,:*+-]+$")]
 ModelId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")]
@@ -85,51 +86,6 @@ class FlagCX(CatalogModel):
 
     make_flag: MakeFlag
     adaptor: Name
-
-
-class Timeouts(CatalogModel):
-    """Limits in seconds; outer budgets are derived from inner ones so that none can be too short.
-
-    ``*_idle`` limits count from the last sign of activity; the others are absolute.
-    """
-
-    command: Seconds
-    install_package: Seconds
-    install_idle: Seconds
-    validate_package: Seconds
-    startup: Seconds
-    startup_idle: Seconds
-    request: Seconds
-    benchmark_profile: Seconds
-    model_download: Seconds
-    model_download_idle: Seconds
-    stop_grace: Seconds
-
-    @model_validator(mode="after")
-    def _idle_is_within_absolute(self) -> Timeouts:
-        for idle, absolute in (
-            ("install_idle", "install_package"),
-            ("startup_idle", "startup"),
-            ("model_download_idle", "model_download"),
-        ):
-            if getattr(self, idle) > getattr(self, absolute):
-                raise WrongKeyError(idle, f"is longer than {absolute}, so it could never end anything")
-        return self
-
-    @property
-    def validate_packages(self) -> float:
-        """Return the limit for validating all five packages, each in its own process."""
-        return 5 * self.validate_package + self.command
-
-    @property
-    def offline_total(self) -> float:
-        """Return the limit for an offline run: start-up and one batch of prompts."""
-        return self.startup + self.request + self.stop_grace
-
-    @property
-    def serve_total(self) -> float:
-        """Return the limit for a serve probe: start-up, its requests, and the stop."""
-        return self.startup + SERVE_REQUESTS * self.request + self.stop_grace
 
 
 class ProfileSize(CatalogModel):
@@ -195,6 +151,7 @@ class Vendor(Sourced):
     flagtree_row: Name | None = None
     flagtree_reason: Text | None = None
     default_stack_release: Name
+    base_variants: Annotated[Sequence[BaseVariant], Field(min_length=1)] = ("no_plugin",)
     supports_full_stack: bool = True
     full_stack_reason: Text | None = None
     profile_scale: ProfileScale | None = None
@@ -294,6 +251,11 @@ class Catalog(CatalogModel):
     profiles: Sequence[BenchmarkProfile]
     images: Sequence[Image]
     mirrors: Mirrors
+
+    @property
+    def probe_limits(self) -> list[float]:
+        """Return the limits (seconds) of all vendors' probes: detection asks one after the other."""
+        return [probe.timeout_s for vendor in self.vendors.values() for probe in vendor.detect]
 
     def resolve_vendor(self, name: str) -> str:
         """Return the canonical name of a vendor name or alias, whatever its case.

@@ -19,6 +19,10 @@ class ProfileResult(JobResult):
     full_size: dict[str, int] = Field({}, description="Size in the catalog, when it was scaled.")
     metrics: dict[str, float | int | None] = {}
     reasons: list[str] = []
+    empty_answers: int = Field(0, description="Answers with status 200 and nothing in them: failed requests.")
+    engine_check: dict[str, Any] = Field({}, description="The client's figures against the engine's own.")
+    spread: dict[str, float | None] = Field({}, description="Largest minus smallest repeat, over the median.")
+    repeats: list[dict[str, Any]] = Field([], description="Each repeat whole; `metrics` are their medians.")
 
 
 class BenchmarkRun(JobResult):
@@ -61,7 +65,9 @@ class BenchmarkMetrics(StepDocument):
     accuracy: AccuracySummary = AccuracySummary()
     performance: Performance = Performance()
     base_performance: Performance | None = Field(None, description="The same profiles on base.")
+    ratios: dict[str, float] = Field({}, description="Full-to-base throughput ratio by profile.")
     full_to_base_ratio: float | None = Field(None, description="Smallest throughput ratio over the profiles.")
+    ratio_note: str | None = Field(None, description="What limits the ratios, such as other server settings.")
 
 
 class AccuracyMetrics(StepDocument):

@@ -139,6 +139,15 @@ class StepDocument(Document):
         """The run whose measurement this is, looking through reuse."""
         return self.reused_from_run or self.run_id
 
+    def essence(self) -> dict[str, Any]:
+        """Return what the steps below depend on: by default, this very measurement."""
+        return {"measured by": self.measured_by_run}
+
+    @property
+    def digest(self) -> str:
+        """Digest of this result as the steps below see it; equal digests may be exchanged for each other."""
+        return digest([self.fingerprint, self.status, self.essence()])
+
 
 class UnreadableResult(StepDocument):
     """Stands for a step whose stored result cannot be read; its error says which file and why."""
@@ -166,6 +175,11 @@ class JobResult(BaseModel):
 
 
 NonNegative = Annotated[float, Field(ge=0)]
+
+
+def upstream_input(step: str) -> str:
+    """Return the name under which a fingerprint's inputs hold the digest of an upstream step."""
+    return f"upstream {step}"
 
 
 def utc_now() -> datetime:

@@ -6,7 +6,14 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from flagrelease_assets.contracts.common import Document, ErrorRecord, PhaseStatus, Stack, StepDocument
+from flagrelease_assets.contracts.common import (
+    Document,
+    ErrorRecord,
+    PhaseName,
+    PhaseStatus,
+    Stack,
+    StepDocument,
+)
 
 Conclusion = Literal[
     "BOTH_PASS",
@@ -19,6 +26,26 @@ Conclusion = Literal[
     "SKIPPED",
     "MISSING_RESULT",
 ]
+
+
+class ArmResult(Document):
+    """One part of the full stack, run alone to find the component at fault."""
+
+    arm: str = Field(description="The components that were on, as people read it.")
+    components: list[str]
+    phase: PhaseName
+    verdict: Literal["PASS", "FAIL"]
+    reason: str | None = Field(None, description="Why it failed or disagrees with the base.")
+    flags: dict[str, str | None] = {}
+    seconds: float = 0.0
+
+
+class ControlResult(Document):
+    """The base run a second time: what of the difference is the base's own spread."""
+
+    status: str
+    unstable_prompts: list[str] = Field([], description="Prompts on which base disagrees with itself.")
+    reason: str | None = None
 
 
 class DiffAnalysis(StepDocument):
@@ -35,6 +62,18 @@ class DiffAnalysis(StepDocument):
     multichip_component: str | None = None
     reasons: list[str] = []
     agreement: dict[str, Any] | None = Field(None, description="Output comparison, prompt by prompt.")
+    control: ControlResult | None = Field(None, description="Base against base, when outputs diverge.")
+    arms: list[ArmResult] = Field([], description="Parts of the full stack that were run to find the fault.")
+    log_component: str | None = Field(None, description="What the logs alone say, beside the arms.")
+
+    def essence(self) -> dict[str, Any]:
+        """Return what the recommendation depends on."""
+        return {
+            "conclusion": self.conclusion,
+            "component": self.multichip_component,
+            "recommended": self.recommended_stack,
+            "detail": self.detail,
+        }
 
 
 class RunSummary(Document):
@@ -69,3 +108,7 @@ class RecommendedStack(StepDocument):
     run_a_without_multichip: RunSummary = RunSummary()
     run_b_with_multichip: RunSummary = RunSummary()
     diff_analysis: DiffSummary | None = None
+
+    def essence(self) -> dict[str, Any]:
+        """Return what a benchmark depends on."""
+        return {"recommended": self.recommended_stack}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -132,6 +132,19 @@ class InstallStatus(StepDocument):
     packages_digest: str | None = Field(None, description="Digest of every distribution in the worker.")
     environment: EnvironmentFacts | None = None
     validation: Validation | None = None
+
+    def essence(self) -> dict[str, Any]:
+        """Return what runs depend on: the packages as they are and where they are."""
+        volatile = {"seconds", "action", "reason", "changed"}
+        return {
+            "packages": {key: item.model_dump(exclude=volatile) for key, item in self.packages.items()},
+            "packages digest": self.packages_digest,
+            "flagcx path": self.flagcx_path,
+            "gate passed": self.gate_passed,
+            "devices": [device.model_dump() for device in self.environment.devices]
+            if self.environment
+            else [],
+        }
 
     @property
     def multichip_installed(self) -> list[PackageKey]:

@@ -39,3 +39,12 @@ class ModelSnapshot(StepDocument):
     tensor_parallel_reason: str | None = None
     trust_remote_code: bool = False
     files: ModelFiles | None = Field(None, description="Everything that was seen in the folder.")
+
+    def essence(self) -> dict[str, Any]:
+        """Return what runs depend on: which files, where, and how they are split."""
+        return {
+            "path": self.path,
+            "revision": self.revision,
+            "content": self.files.digest if self.files else None,
+            "tensor parallel size": self.tensor_parallel_size,
+        }

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from flagrelease_assets.contracts.common import JobResult, PhaseStatus, Stack, StepDocument
+from flagrelease_assets.contracts.common import Document, JobResult, PhaseStatus, Stack, Status, StepDocument
 
 
 class PhaseDocument(JobResult):
@@ -22,6 +22,8 @@ class PhaseDocument(JobResult):
     checks: dict[str, Any] = {}
     timings_s: dict[str, float | None] = {}
     startup_s: float | None = None
+    category: str | None = Field(None, description="Such as `false_ready`, if the program could name it.")
+    effective_config: dict[str, Any] = Field({}, description="What the server reported to run with.")
 
     @property
     def phase_status(self) -> PhaseStatus:
@@ -37,6 +39,15 @@ class PhaseDocument(JobResult):
         return None
 
 
+class BaseAttempt(Document):
+    """One way to have a base on this chip, tried with the smoke model."""
+
+    variant: str
+    plugins: str = Field(description="VLLM_PLUGINS of the attempt.")
+    status: PhaseStatus
+    reason: str | None = None
+
+
 class EnvVerification(StepDocument):
     """The result of the smoke test with a small model and without the multi-chip packages."""
 
@@ -46,9 +57,16 @@ class EnvVerification(StepDocument):
     phase_a: PhaseStatus = "SKIPPED"
     phase_b: PhaseStatus = "SKIPPED"
     fatal: bool = Field(False, description="A fatal error stops the release; others are recorded.")
+    base_variant: Literal["no_plugin", "vendor_plugin", "fl_without_flaggems"] = "no_plugin"
+    vendor_plugin: str | None = Field(None, description="The vendor's own platform plugin, if base needs it.")
+    base_attempts: list[BaseAttempt] = []
     environment: dict[str, str] = Field({}, description="Variables that the smoke test set.")
     phase_a_offline: PhaseDocument | None = None
     phase_b_serve: PhaseDocument | None = None
+
+    def essence(self) -> dict[str, Any]:
+        """Return what runs depend on: which base works here, and whether anything is fatally wrong."""
+        return {"base": self.base_variant, "plugin": self.vendor_plugin, "fatal": self.fatal}
 
 
 class ModelRun(StepDocument):
@@ -64,6 +82,12 @@ class ModelRun(StepDocument):
     phase_b_serve: PhaseDocument | None = None
     output_sample: str | None = None
     stack_evidence: dict[str, Any] = Field({}, description="What proves which stack really ran.")
+
+    def essence(self) -> dict[str, Any]:
+        """Return what a comparison depends on: this measurement, or why there is none."""
+        if self.status == Status.PASS:
+            return super().essence()
+        return {"reason": self.reason, "flags": self.flags}
 
     def phase_word(self, phase: PhaseDocument | None) -> PhaseStatus:
         """The seed's word for a phase of this run."""

@@ -13,10 +13,11 @@ from typing import Any
 from flagrelease_assets.contracts import ModelRun, StepDocument
 from flagrelease_assets.contracts.benchmark import Performance
 from flagrelease_assets.contracts.common import ErrorRecord
+from flagrelease_assets.contracts.comparison import ControlResult
 from flagrelease_assets.contracts.model_run import PhaseDocument
 from flagrelease_assets.reporting.documents import ReleaseDocuments
-from flagrelease_assets.reporting.facts import Fact, facts_of
-from flagrelease_assets.reporting.text import byte_size, duration, number, value_text
+from flagrelease_assets.reporting.facts import Fact, against_base, facts_of
+from flagrelease_assets.reporting.text import byte_size, duration, value_text
 
 MISSING = "MISSING"
 
@@ -78,6 +79,15 @@ def claims(release: ReleaseDocuments) -> list[Claim]:
         _performance(release),
         _accuracy(release),
     ]
+
+
+def _control_words(control: ControlResult) -> str:
+    """Return what the second base run says of the base's own spread."""
+    if control.status != "PASS":
+        return control.reason or "failed"
+    if control.unstable_prompts:
+        return f"disagrees with itself on {', '.join(control.unstable_prompts)}"
+    return "agrees with itself on every prompt"
 
 
 def _claim(
@@ -178,6 +188,8 @@ def _comparison(release: ReleaseDocuments) -> Claim:
             Fact("detail", diff.detail or "(none)"),
             Fact("component", diff.multichip_component or "none named"),
             *(Fact("reason", reason) for reason in diff.reasons),
+            *(Fact(f"arm {arm.arm}", f"{arm.verdict}: {arm.reason or 'as base'}") for arm in diff.arms),
+            *([Fact("base against base", _control_words(diff.control))] if diff.control else []),
             *(Fact("Run A error", error) for error in (diff.run_a_error,) if error),
             *(Fact("Run B error", error) for error in (diff.run_b_error,) if error),
             *facts_of({f"agreement: {name}": value for name, value in (diff.agreement or {}).items()}),
@@ -195,7 +207,7 @@ def _performance(release: ReleaseDocuments) -> Claim:
             *_performance_facts("base: ", benchmark.base_performance),
         ]
         if benchmark.full_to_base_ratio is not None:
-            facts.append(Fact("smallest full to base ratio", number(benchmark.full_to_base_ratio)))
+            facts.append(Fact("full against base", against_base(release)))
     return _claim("benchmark_metrics", "The recommended stack performs", benchmark, facts)
 
 
@@ -206,7 +218,16 @@ def _performance_facts(prefix: str, performance: Performance | None) -> list[Fac
         Fact(f"{prefix}profiles passed", performance.profiles_passed),
         Fact(f"{prefix}server start-up", duration(performance.startup_s)),
         *facts_of({f"{prefix}server {name}": value for name, value in performance.server.items()}),
+        *(
+            Fact(f"{prefix}{profile.name}: engine's own count", _check_words(profile.engine_check))
+            for profile in performance.profiles
+            if profile.engine_check
+        ),
     ]
+
+
+def _check_words(check: Mapping[str, Any]) -> str:
+    return "; ".join([str(check.get("status")), *map(str, check.get("findings") or [])])
 
 
 def _accuracy(release: ReleaseDocuments) -> Claim:

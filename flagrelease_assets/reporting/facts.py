@@ -182,7 +182,7 @@ def _profile_row(profile: ProfileResult) -> ProfileRow:
     return ProfileRow(
         name=profile.name,
         status=profile.status,
-        size=_size(profile.input_len, profile.output_len, profile.num_prompts),
+        size=_size(profile.input_len, profile.output_len, _requests(profile)),
         full_size=_size(*(full.get(key) for key in ("input_len", "output_len", "num_prompts")))
         if full
         else None,
@@ -197,7 +197,26 @@ def _profile_row(profile: ProfileResult) -> ProfileRow:
     )
 
 
-def _size(input_len: int | None, output_len: int | None, prompts: int | None) -> str:
+def _requests(profile: ProfileResult) -> int | str:
+    """Return the number of requests, and of how many of them the figures are if not of all."""
+    completed = metric(profile, "completed_requests")
+    if completed is None or completed == profile.num_prompts:
+        return profile.num_prompts
+    return f"{completed:.0f} of {profile.num_prompts}"
+
+
+def against_base(release: ReleaseDocuments) -> str:
+    """Return in a sentence or two how fast full is against base; "" if only one stack was measured."""
+    benchmark = release.benchmark
+    if benchmark is None or benchmark.full_to_base_ratio is None:
+        return ""
+    ratios = "; ".join(f"{name} {number(ratio)}" for name, ratio in benchmark.ratios.items())
+    smallest = f"Throughput of full to base: smallest {number(benchmark.full_to_base_ratio)}"
+    said = f"{smallest} ({ratios})." if ratios else f"{smallest}."
+    return f"{said} To be read with care: {benchmark.ratio_note}." if benchmark.ratio_note else said
+
+
+def _size(input_len: int | None, output_len: int | None, prompts: int | str | None) -> str:
     return f"{value_text(input_len)} → {value_text(output_len)} × {value_text(prompts)}"  # noqa: RUF001 (a product)
 
 

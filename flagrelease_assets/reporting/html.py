@@ -41,6 +41,7 @@ def report_html(report: ReleaseReport, documents: Mapping[str, StepDocument]) ->
             "claims": claims(release),
             "packages": facts.package_rows(release),
             "profiles": facts.profile_rows(profiles),
+            "against_base": facts.against_base(release),
             "base_profiles": facts.profile_rows(base.profiles) if base else [],
             "charts": performance_charts(series),
             "series": list(series),

@@ -164,7 +164,10 @@ def _performance(release: ReleaseDocuments) -> str:
         )
         for row in facts.profile_rows(facts.profile_results(release))
     ]
-    return _section("Performance", table(head, rows) if rows else "No profile was measured.")
+    if not rows:
+        return _section("Performance", "No profile was measured.")
+    said = escape(facts.against_base(release))
+    return _section("Performance", table(head, rows) + (f"\n\n{said}" if said else ""))
 
 
 def _errors(release: ReleaseDocuments) -> str:

@@ -14,6 +14,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +22,7 @@ from typing import TypeVar
 import container_scripts
 from container_scripts.scripts_digest import script_files, scripts_digest
 from container_scripts.supervise import UNUSABLE_JOB
+from flagrelease_assets.redaction import Redactor
 from flagrelease_assets.workers.base import TMPFS_HINT, Worker, WorkerError, WorkerProblem
 from flagrelease_assets.workers.job_models import (
     JOB_DIR_PLACEHOLDER,
@@ -74,10 +76,12 @@ def run_job(
     log_file: Path | None = None,
     poll_s: float = 1.0,
     scripts_root: Path = SCRIPTS_ROOT,
+    redactor: Redactor | None = None,
 ) -> JobOutcome:
     """Run one job to its end and return what became of it.
 
     ``on_line`` gets every line of its log, whole and once; ``log_file`` on the host collects them.
+    ``redactor`` (of the job's own secrets, if None) goes over the log and the result.
     Whatever ends this call early (an interrupt, an error of ``on_line``, a worker out of reach) ends
     the job first, as far as the worker can be reached; otherwise its lease does.
     Raises WorkerError if the worker cannot be reached for ``timeouts.reconnect_s``.
@@ -91,7 +95,7 @@ def run_job(
             on_line=on_line,
             log_file=log_file,
             poll_s=poll_s,
-            secrets=tuple(spec.secret_env.values()),
+            redactor=redactor or Redactor(spec.secret_env.values()),
         )
     except BaseException:
         try:
@@ -152,14 +156,15 @@ def follow_job(
     on_line: OnLine | None = None,
     log_file: Path | None = None,
     poll_s: float = 1.0,
-    secrets: tuple[str, ...] = (),
+    redactor: Redactor | None = None,
 ) -> JobOutcome:
     """Follow a started job to its end, from the first line of its log, and fetch its result.
 
     Loses and finds the connection to the worker as often as need be, each time for at most
     ``timeouts.reconnect_s`` seconds.
     """
-    lines, tail, count, offset = LogLines(secrets), deque[str](maxlen=LOG_TAIL_LINES), 0, 0
+    redactor = redactor or Redactor()
+    lines, tail, count, offset = LogLines(redactor), deque[str](maxlen=LOG_TAIL_LINES), 0, 0
     connection = _Connection(worker.timeouts.reconnect_s)
     pause_s = min(_FIRST_POLL_S, poll_s)
     give_up = time.monotonic() + handle.deadline_s + handle.grace_s + STOP_MARGIN_S
@@ -184,7 +189,7 @@ def follow_job(
         if offset >= answer.log_size:
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.5, poll_s)
-    result = connection.ask(lambda: _read_result(worker, handle, lines))
+    result = connection.ask(lambda: _read_result(worker, handle, redactor))
     return JobOutcome(
         name=handle.name,
         program=handle.program,
@@ -291,10 +296,11 @@ def _deliver(lines: list[str], on_line: OnLine | None, log_file: Path | None) ->
             on_line(line)
 
 
-def _read_result(worker: Worker, handle: JobHandle, lines: LogLines) -> JobResult:
+def _read_result(worker: Worker, handle: JobHandle, redactor: Redactor) -> JobResult:
     try:
         content = worker.read_file(f"{handle.job_dir}/result.json", max_bytes=handle.result_limit_bytes)
-        return parse_result(lines.redact(content.decode()), handle.run_token)
+        result = parse_result(content.decode(), handle.run_token)
+        return replace(result, document=redactor.values(result.document))
     except UnicodeDecodeError as error:
         return JobResult(problem="not_json", detail=str(error))
     except WorkerError as error:

@@ -10,22 +10,28 @@ import os
 import platform
 import stat
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from flagrelease_assets.contracts.worker import PythonFacts, WorkerIdentity
+from flagrelease_assets.redaction import looks_secret
 from flagrelease_assets.workers.archives import too_large
 from flagrelease_assets.workers.base import Completed, WorkerError, WorkerProblem, ask_python
 from flagrelease_assets.workers.config import LocalWorkerConfig, WorkerTimeouts
 
 
 class LocalWorker:
-    """Runs programs with an interpreter of this machine, below a work root of its own."""
+    """Runs programs with an interpreter of this machine, below a work root of its own.
 
-    def __init__(self, config: LocalWorkerConfig) -> None:
+    Programs inherit this process's environment without its secrets: the variables named in
+    ``withheld``, and those whose name announces one.
+    """
+
+    def __init__(self, config: LocalWorkerConfig, withheld: Collection[str] = ()) -> None:
         self._config = config
+        self._withheld = frozenset(withheld)
         self._python: PythonFacts | None = None
 
     @property
@@ -61,7 +67,7 @@ class LocalWorker:
         try:
             done = subprocess.run(
                 list(argv),
-                env={**os.environ, **(env or {})},
+                env={**self._inherited(), **(env or {})},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=limit,
@@ -75,6 +81,13 @@ class LocalWorker:
         except (OSError, ValueError) as error:
             return Completed(127, b"", str(error).encode())
         return Completed(done.returncode, done.stdout, done.stderr)
+
+    def _inherited(self) -> dict[str, str]:
+        return {
+            name: value
+            for name, value in os.environ.items()
+            if name not in self._withheld and not looks_secret(name)
+        }
 
     def put_files(self, folder: str, files: Mapping[str, bytes]) -> None:
         """Write ``files`` into ``folder``."""

@@ -26,9 +26,15 @@ with open(os.path.join(here, name + "_answers.json"), encoding="utf-8") as handl
     answers = json.load(handle)
 answer = answers["default"]
 for word, special in answers.items():
-    if word != "default" and word in sys.argv:
+    key, _, value = word.partition("=")
+    if word in sys.argv or (value and os.environ.get(key) == value) or word in os.path.basename(os.getcwd()):
         answer = special
 print(name, *sys.argv[1:], file=sys.stderr)
+words = answer.pop("_log", "")
+print(words, file=sys.stderr)
+if "--log" in sys.argv:
+    with open(sys.argv[sys.argv.index("--log") + 1], "w", encoding="utf-8") as handle:
+        handle.write(words)
 for key, value in answer.pop("_environment", {}).items():
     assert os.environ.get(key) == value, (key, os.environ.get(key))
 token = os.environ.get("FLAGRELEASE_RUN_TOKEN")
@@ -197,7 +203,8 @@ def make_instant_scripts(folder: Path, answers: Canned | None = None, real: Coll
 
     Programs named in `real` stay what they are in `container_scripts`.
     An answer may have the form {"default": document, "WORD": document}: WORD on the program's command
-    line selects its document.
+    line, in its job's name, or true of its environment (NAME=VALUE) selects its document; the last wins.
+    Its `_log` is printed, and is what a program with `--log` leaves in its server's log.
     """
     root = folder / "container_scripts"
     shutil.copytree(SCRIPTS_ROOT, root, ignore=shutil.ignore_patterns("__pycache__"))

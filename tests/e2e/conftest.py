@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,13 +18,7 @@ from flagrelease_assets.demo.package_access import PackageAccess, host_package_a
 from flagrelease_assets.demo.progress import DemoError
 from flagrelease_assets.workers.config import DockerWorkerConfig
 from flagrelease_assets.workers.factory import open_worker
-
-
-def _cannot_test(reason: str) -> None:
-    """Skip on a developer's machine; fail where the tests are what the machine is for."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+from tests.e2e.requirements import cannot_test
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +29,7 @@ def docker_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[docker.D
         client = connect()
     except DemoError as error:
         if why_not := why_no_engine_can_be_started():
-            _cannot_test(f"{error}; {why_not}")
+            cannot_test(f"{error}; {why_not}")
         own = start_engine(tmp_path_factory.mktemp("engine"))
         client = connect()
     yield client

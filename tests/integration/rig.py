@@ -30,6 +30,7 @@ class Rig:
     instance: dg.DagsterInstance
     models: list[dict[str, Any]] = field(default_factory=lambda: [TOY])
     workers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    network: dict[str, str] = field(default_factory=dict)
     messages: list[tuple[str, str]] = field(default_factory=list)
     scripts: Path | None = None
 
@@ -55,10 +56,16 @@ class Rig:
 
     def write_deployment(self) -> None:
         content = {"results": "results", "workers": self.workers, "models": self.models}
+        content["network"] = self.network
         self.deployment_file.write_text(yaml.safe_dump(content), encoding="utf-8")
 
     def run(
-        self, *, job: str = "release", vendor: str = "cpu", model: str = "org/toy", force: bool = False
+        self,
+        *,
+        job: str = "release",
+        vendor: str = "cpu",
+        model: str = "org/toy",
+        force: bool | Collection[str] = False,
     ) -> LaunchResult:
         if not self.deployment_file.exists():
             self.write_deployment()

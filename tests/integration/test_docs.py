@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 
 from flagrelease_assets.catalog import load_catalog
 from flagrelease_assets.catalog.loader import DATA_FOLDER
-from flagrelease_assets.catalog.models import Timeouts
+from flagrelease_assets.catalog.timeouts import Timeouts
 from flagrelease_assets.contracts import STEP_DOCUMENTS, StepDocument
 from flagrelease_assets.definitions import defs
 from flagrelease_assets.deployment import (

@@ -73,12 +73,87 @@ def test_a_full_run_that_fails_in_a_flaggems_frame_names_flaggems(nvidia: Rig) -
         "    raise NotImplementedError(dtype)\n"
         "NotImplementedError: bfloat16\n"
     )
-    nvidia.answer(
-        with_full_answers(
-            "test_serve_mode", status="FAIL", error="NotImplementedError: bfloat16", traceback=traceback
-        )
+    answers = with_full_answers(
+        "test_serve_mode", status="FAIL", error="NotImplementedError: bfloat16", traceback=traceback
     )
+    healthy_without_flaggems = FULL_STACK["test_serve_mode"]["full"]
+    answers["test_serve_mode"] |= {"arm-vllm-plugin-fl-serve": healthy_without_flaggems}
+    nvidia.answer(answers)
     nvidia.run(vendor="nvidia")
     diff = nvidia.document(DiffAnalysis, "diff_analysis", "nvidia")
     assert (diff.conclusion, diff.multichip_component) == ("MULTICHIP_ERROR", "FlagGems")
+    assert diff.log_component == "FlagGems"
+    assert "the logs agree: FlagGems" in diff.reasons
     assert diff.recommended_stack == Stack.BASE
+
+
+def test_the_arm_that_fails_names_the_component_that_the_logs_do_not(nvidia: Rig) -> None:
+    offline = FULL_STACK["run_offline_inference"]
+    garbled = {**offline["full"], "outputs": GARBAGE}
+    arm_without_flaggems = {**offline["full"], "outputs": OUTPUTS}
+    nvidia.answer(
+        {
+            **FULL_STACK,
+            "run_offline_inference": {
+                **offline,
+                "full": garbled,
+                "arm-vllm-plugin-fl-offline": arm_without_flaggems,
+            },
+        }
+    )
+    nvidia.run(vendor="nvidia")
+    diff = nvidia.document(DiffAnalysis, "diff_analysis", "nvidia")
+    assert (diff.conclusion, diff.multichip_component) == ("OUTPUT_DIVERGENCE", "FlagGems")
+    assert [(arm.arm, arm.verdict) for arm in diff.arms] == [("vllm-plugin-FL", "PASS")]
+    assert diff.control is not None
+    assert diff.control.unstable_prompts == []
+
+
+def test_a_plugin_that_garbles_on_its_own_is_named_without_trying_the_rest(nvidia: Rig) -> None:
+    nvidia.answer(with_full_answers("run_offline_inference", outputs=GARBAGE))
+    nvidia.run(vendor="nvidia")
+    diff = nvidia.document(DiffAnalysis, "diff_analysis", "nvidia")
+    assert diff.multichip_component == "plugin"
+    assert len(diff.arms) == 1
+
+
+def test_no_component_is_blamed_for_a_difference_that_base_has_with_itself(nvidia: Rig) -> None:
+    other = [{**OUTPUTS[0], "text": " Lyon.", "token_ids": [5, 6]}]
+    offline = FULL_STACK["run_offline_inference"]
+    nvidia.answer(
+        {
+            **FULL_STACK,
+            "run_offline_inference": {
+                **offline,
+                "full": {**offline["full"], "outputs": other},
+                "control-offline": {**offline["default"], "outputs": other},
+            },
+        }
+    )
+    result = nvidia.run(vendor="nvidia")
+    diff = nvidia.document(DiffAnalysis, "diff_analysis", "nvidia")
+    assert diff.control is not None
+    assert diff.control.unstable_prompts == ["capital"]
+    assert diff.multichip_component is None
+    assert diff.arms == []
+    assert result.report is not None
+    assert result.report.status == Status.PARTIAL, "what cannot be compared is not proven"
+
+
+def test_a_control_that_fails_blames_nobody(nvidia: Rig) -> None:
+    offline = FULL_STACK["run_offline_inference"]
+    failed = {"status": "FAIL", "phase": "offline", "error": "RuntimeError: device lost"}
+    nvidia.answer(
+        {
+            **FULL_STACK,
+            "run_offline_inference": {
+                **offline,
+                "full": {**offline["full"], "outputs": GARBAGE},
+                "control-offline": failed,
+            },
+        }
+    )
+    nvidia.run(vendor="nvidia")
+    diff = nvidia.document(DiffAnalysis, "diff_analysis", "nvidia")
+    assert diff.arms == []
+    assert any("no component is blamed" in reason for reason in diff.reasons)

@@ -101,6 +101,13 @@ def test_force_measures_everything_anew(rig: Rig) -> None:
     assert rig.document(InstallStatus, "install_status").reused_from_run is None
 
 
+def test_force_by_name_measures_that_step_alone_anew(rig: Rig) -> None:
+    first = rig.run()
+    rig.run(force=["run_a_result"])
+    assert rig.document(ModelRun, "run_a_result").reused_from_run is None
+    assert rig.document(EnvVerification, "env_verification").reused_from_run == first.run_id
+
+
 def test_install_and_environment_are_not_repeated_for_a_second_model_on_the_same_worker(rig: Rig) -> None:
     rig.models = [*rig.models, {"id": "org/other", "source": "folder", "path": "/models/other"}]
     rig.write_deployment()

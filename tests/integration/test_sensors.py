@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from flagrelease_assets.resources import DeploymentResource
-from flagrelease_assets.sensors import model_versions
+from flagrelease_assets.sensors import lost_release, model_versions
+from tests.doubles.instant_scripts import HEALTHY
+from tests.integration.rig import Rig
 
 
 def write_deployment(folder: Path, models: list[dict[str, str]]) -> DeploymentResource:
@@ -66,6 +68,31 @@ def test_a_model_that_cannot_be_seen_is_deferred_and_costs_the_others_nothing(
     result = tick(instance, write_deployment(tmp_path, models))
     assert isinstance(result, dg.SensorResult)
     assert [event.partition for event in result.asset_events] == ["org--m"]
+
+
+def stored_run(instance: dg.DagsterInstance, **tags: str) -> dg.DagsterRun:
+    run = dg.DagsterRun(job_name="release", tags={"dagster/partition": "org--m|cpu", **tags})
+    instance.add_run(run)
+    return run
+
+
+def test_a_run_that_died_before_its_report_gets_one(instance: dg.DagsterInstance) -> None:
+    assert lost_release(instance, stored_run(instance)) == "org--m|cpu"
+
+
+def test_a_report_made_for_a_lost_run_asks_for_no_other_even_when_it_is_red(
+    instance: dg.DagsterInstance,
+) -> None:
+    assert lost_release(instance, stored_run(instance, **{"flagrelease/report_for": "x"})) is None
+
+
+def test_a_red_run_that_stored_its_report_is_not_lost(rig: Rig) -> None:
+    rig.answer({"validate_packages": {**HEALTHY["validate_packages"], "packages": {}}})
+    result = rig.run()
+    assert not result.success
+    run = rig.instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert lost_release(rig.instance, run) is None
 
 
 def test_a_missing_deployment_file_is_the_ticks_reason_not_a_failed_tick(

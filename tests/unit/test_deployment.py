@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flagrelease_assets.catalog import UnknownVendorError, load_catalog
+from flagrelease_assets.catalog.loader import DATA_FOLDER
 from flagrelease_assets.contracts.keys import InvalidModelKeyError, model_key
 from flagrelease_assets.deployment import DeploymentError, load_deployment
 
@@ -169,3 +170,32 @@ def test_an_environment_variable_that_is_no_json_is_one_line(
     with pytest.raises(DeploymentError, match="environment variables") as caught:
         load_deployment(file)
     assert '"workers"' in str(caught.value)
+
+
+def test_a_secret_in_a_workers_environment_is_refused_with_the_place_where_it_belongs(file: Path) -> None:
+    worker = "workers: {{cpu: {{kind: local, environment: {{{}: hf_12345678}}}}}}"
+    assert complaint(file, worker.format("HF_TOKEN")) == (
+        "workers.cpu.environment: HF_TOKEN would be stored with every result: "
+        "put HF_TOKEN into `secrets` and set it on the host"
+    )
+    file.write_text(worker.format("MAX_TOKENS"))
+    assert "MAX_TOKENS" in load_deployment(file).worker("cpu").environment
+
+
+def test_own_stack_releases_are_found_relative_to_the_file(file: Path) -> None:
+    (file.parent / "own").mkdir()
+    shipped = (DATA_FOLDER / "stack_releases" / "cpu-0.32.0.yaml").read_text(encoding="utf-8")
+    own = shipped.replace("id: cpu-0.32.0", "id: in-house")
+    (file.parent / "own" / "in-house.yaml").write_text(own, encoding="utf-8")
+    file.write_text("stack_releases: [own/in-house.yaml]")
+    assert "in-house" in load_deployment(file).catalog.stack_releases
+
+
+def test_a_wrong_own_stack_release_is_named_with_its_file_key_and_reason(file: Path) -> None:
+    missing = file.parent / "none.yaml"
+    assert complaint(file, "stack_releases: [none.yaml]") == (
+        f"stack_releases: {missing}: (whole file): cannot be read: No such file or directory"
+    )
+    (file.parent / "bad.yaml").write_text("id: bad\ncolour: green\n", encoding="utf-8")
+    said = complaint(file, "stack_releases: [bad.yaml]")
+    assert said.startswith(f"stack_releases: {file.parent / 'bad.yaml'}: ")

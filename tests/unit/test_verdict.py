@@ -71,7 +71,7 @@ def documents(
         ),
         "recommended_stack": RecommendedStack(
             **COMMON,
-            status=recommendation_status(recommended, "BOTH_PASS"),
+            status=recommendation_status(recommended, Status.PASS),
             recommended_stack=recommended,
         ),
         "benchmark_metrics": BenchmarkMetrics(
@@ -199,17 +199,32 @@ def test_a_failed_evaluation_counts_although_a_skipped_one_does_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stack", "conclusion", "status"),
+    ("stack", "comparison", "status"),
     [
-        (Stack.FULL, "BOTH_PASS", Status.PASS),
-        (Stack.FULL, "UNEXPECTED", Status.PARTIAL),
-        (Stack.BASE, "SKIPPED", Status.PARTIAL),
-        (Stack.BASE, "MULTICHIP_ERROR", Status.PARTIAL),
-        (Stack.NONE, "SAME_ERROR", Status.FAIL),
+        (Stack.FULL, Status.PASS, Status.PASS),
+        (Stack.FULL, Status.PARTIAL, Status.PARTIAL),
+        (Stack.BASE, Status.PARTIAL, Status.PARTIAL),
+        (Stack.NONE, Status.FAIL, Status.FAIL),
     ],
 )
-def test_only_two_good_runs_recommend_without_reserve(stack: Stack, conclusion: Any, status: Status) -> None:
-    assert recommendation_status(stack, conclusion) == status
+def test_only_two_good_runs_recommend_without_reserve(
+    stack: Stack, comparison: Status, status: Status
+) -> None:
+    assert recommendation_status(stack, comparison) == status
+
+
+def test_a_comparison_with_a_doubt_is_a_finding_although_both_runs_pass() -> None:
+    doubtful = DiffAnalysis(
+        **COMMON,
+        status=Status.PARTIAL,
+        conclusion="BOTH_PASS",
+        recommended_stack=Stack.FULL,
+        detail="the full stack works",
+        reasons=["outputs could not be compared: no log-probabilities"],
+    )
+    verdict = release_verdict({**documents(), "diff_analysis": doubtful})
+    assert verdict.status == Status.PARTIAL
+    assert "could not be compared" in verdict.findings[0]
 
 
 CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {

@@ -7,8 +7,10 @@ Belongs here: the step. Does not belong here: measuring and judging a profile
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
+from container_scripts.server_config import configuration_differences
 from flagrelease_assets.assets.release.model_runs import model_plan, run_settings, stack_environment
 from flagrelease_assets.assets.release.phases import (
     PROGRAM_OVERHEAD_SECONDS,
@@ -23,7 +25,11 @@ from flagrelease_assets.contracts import BenchmarkMetrics, ModelSnapshot, Recomm
 from flagrelease_assets.contracts.benchmark import AccuracySummary, BenchmarkRun, Performance
 from flagrelease_assets.contracts.common import ErrorRecord, Stack, Status
 
-THROUGHPUT = "throughput_tok_s"
+THROUGHPUTS = ("throughput_tok_s", "total_tok_s")
+
+# Smallest full-to-base ratio of throughput, over every profile and both throughputs, at which the full stack
+# is fast enough; the acceptance rule of the FlagRelease production program.
+MINIMUM_RATIO = 0.80
 
 # Scheduler limits of the benchmarked server, as the release pipeline has always measured; a model's or
 # worker's own arguments come later on the command line and win.
@@ -47,6 +53,7 @@ def _settings(scope: StepScope) -> dict[str, Any]:
     return {
         **run_settings(scope, stack),
         "stack": stack.value,
+        "repeats": scope.worker_entry.benchmark_repeats,
         "profiles": [profile.model_dump(mode="json") for profile in scope.catalog.profiles_for(scope.vendor)],
     }
 
@@ -58,15 +65,22 @@ def _perform(scope: StepScope) -> BenchmarkMetrics:
     report = _measure(scope, plan)
     errors = [report.error] if report.error else []
     performance = _performance(scope, report.document)
-    base = None
+    doubts = _doubts(scope, report.document)
+    base, ratios, limits = None, {}, []
     if stack == Stack.FULL:
         base_report = _measure(scope, model_plan(scope, stack_environment(scope, Stack.BASE)))
         base = _performance(scope, base_report.document)
         errors += [base_report.error] if base_report.error else []
+        ratios, limits = throughput_ratios(performance, base), ratio_limits(performance, base)
+        doubts += [
+            *_doubts(scope, base_report.document),
+            *too_slow(ratios),
+            *without_ratio(performance, ratios),
+        ]
     return scope.document(
         BenchmarkMetrics,
-        status=performance.status,
-        reason=_reason(performance, report.error),
+        status=Status.PARTIAL if doubts and performance.status == Status.PASS else performance.status,
+        reason="; ".join([*_why_not_pass(performance, report.error), *doubts, *limits]) or None,
         model_path=snapshot.path,
         tensor_parallel_size=snapshot.tensor_parallel_size,
         stack=stack,
@@ -74,7 +88,9 @@ def _perform(scope: StepScope) -> BenchmarkMetrics:
         accuracy=AccuracySummary(reason="see accuracy_metrics"),
         performance=performance,
         base_performance=base,
-        full_to_base_ratio=smallest_ratio(performance, base) if base else None,
+        ratios=ratios,
+        full_to_base_ratio=min(ratios.values(), default=None),
+        ratio_note="; ".join(limits) or None,
         errors=errors,
     )
 
@@ -83,13 +99,15 @@ def _measure(scope: StepScope, plan: RunPlan) -> JobReport[BenchmarkRun]:
     """Serve the model and run every profile against it, under one deadline that covers them all."""
     profiles = scope.catalog.profiles_for(scope.vendor)
     timeouts = scope.timeouts
-    deadline = timeouts.startup * 2 + len(profiles) * timeouts.benchmark_profile + PROGRAM_OVERHEAD_SECONDS
+    repeats = scope.worker_entry.benchmark_repeats
     arguments = [
         *("--model", plan.model_path),
         *("--tp", str(plan.tensor_parallel_size)),
         *("--stack", plan.stack.stack.value),
         *("--health-timeout", str(timeouts.startup)),
         *("--timeout", str(timeouts.benchmark_profile)),
+        *("--stop-grace", str(timeouts.stop_grace)),
+        *("--repeats", str(repeats)),
         *("--profiles", "{job_dir}/profiles.json"),
         *("--output-dir", "{job_dir}/profiles"),
         *("--log", f"{{job_dir}}/{SERVER_LOG}"),
@@ -101,8 +119,8 @@ def _measure(scope: StepScope, plan: RunPlan) -> JobReport[BenchmarkRun]:
         "benchmark_stack",
         arguments,
         BenchmarkRun,
-        deadline_s=deadline,
-        idle_s=max(timeouts.startup_idle, timeouts.benchmark_profile),
+        deadline_s=timeouts.benchmark_total(len(profiles), repeats) + PROGRAM_OVERHEAD_SECONDS,
+        idle_s=timeouts.benchmark_idle,
         logs=(SERVER_LOG,),
         activity_paths=("{job_dir}/profiles",),
         env=run_environment(scope, plan),
@@ -131,28 +149,88 @@ def _performance(scope: StepScope, run: BenchmarkRun | None) -> Performance:
     )
 
 
-def smallest_ratio(full: Performance, base: Performance) -> float | None:
-    """Return the smallest full-to-base throughput ratio over the profiles; None if any point is missing."""
-    on_base = {profile.name: profile.metrics.get(THROUGHPUT) for profile in base.profiles}
-    ratios = []
+def throughput_ratios(full: Performance, base: Performance) -> dict[str, float]:
+    """Return the full-to-base ratio of each profile measured on both: the smaller of both throughputs'."""
+    on_base = {profile.name: profile.metrics for profile in base.profiles}
+    ratios = {}
     for profile in full.profiles:
-        ours, theirs = profile.metrics.get(THROUGHPUT), on_base.get(profile.name)
-        if not ours or not theirs:
-            return None
-        ratios.append(ours / theirs)
-    return min(ratios) if ratios else None
+        points = [
+            (profile.metrics.get(name), on_base.get(profile.name, {}).get(name)) for name in THROUGHPUTS
+        ]
+        found = [ours / theirs for ours, theirs in points if ours is not None and theirs]
+        if found:
+            ratios[profile.name] = min(found)
+    return ratios
 
 
-def _reason(performance: Performance, error: ErrorRecord | None) -> str | None:
+def too_slow(ratios: Mapping[str, float]) -> list[str]:
+    """Return what is to be said of profiles whose ratio is below the threshold."""
+    return [
+        f"{name}: {ratio:.3f} of base's throughput, at least {MINIMUM_RATIO:.2f} is asked"
+        for name, ratio in ratios.items()
+        if ratio < MINIMUM_RATIO
+    ]
+
+
+def without_ratio(full: Performance, ratios: Mapping[str, float]) -> list[str]:
+    """Return what is to be said of profiles that passed on full and have no ratio."""
+    missing = [
+        profile.name for profile in full.profiles if profile.status == "PASS" and profile.name not in ratios
+    ]
+    return [f"no full/base ratio for {', '.join(missing)}"] if missing else []
+
+
+def _doubts(scope: StepScope, run: BenchmarkRun | None) -> list[str]:
+    """Return what makes a measurement doubtful although its profiles may have passed.
+
+    That is a profile that is expected and not there, a stack without evidence that it was active, and a
+    server that left processes behind.
+    """
+    from container_scripts.run_documents import inactive_parts, read_run
+
+    if run is None:
+        return []
+    document = run.model_dump()
+    there = {profile.name for profile in run.profiles}
+    absent = [
+        profile.name for profile in scope.catalog.profiles_for(scope.vendor) if profile.name not in there
+    ]
+    keys = ("stack_requested", "stack_observed")
+    seen = {"status": "PASS", **{key: document[key] for key in keys if key in document}}
+    orphans = (run.server.get("stop") or {}).get("orphans")
+    return [
+        *([f"not measured: {', '.join(absent)}"] if absent else []),
+        *(f"{component}: {what}" for component, what in inactive_parts(read_run(seen, scope.step))),
+        *([f"the server left processes behind: {orphans}"] if orphans else []),
+    ]
+
+
+def ratio_limits(full: Performance, base: Performance) -> list[str]:
+    """Return what limits the ratios: servers that differ beyond the stack, profiles on one stack only."""
+    measured = [
+        {profile.name for profile in one.profiles if any(profile.metrics.get(name) for name in THROUGHPUTS)}
+        for one in (full, base)
+    ]
+    alone = ", ".join(sorted(measured[0] ^ measured[1]))
+    ours, theirs = (one.server.get("effective_config") for one in (full, base))
+    if bool(ours) != bool(theirs):
+        differences = ["the effective configuration is known of one of them only"]
+    else:
+        differences = configuration_differences(ours or {}, theirs or {})
+    limits = [f"the servers of full and base differ: {'; '.join(differences)}"] if differences else []
+    return limits + ([f"no ratio for {alone}: measured on one stack only"] if alone else [])
+
+
+def _why_not_pass(performance: Performance, error: ErrorRecord | None) -> list[str]:
     if performance.status == Status.PASS:
-        return None
+        return []
     notes = [
         f"{profile.name}: {profile.error or '; '.join(profile.reasons) or profile.status}"
         for profile in performance.profiles
         if profile.status != "PASS"
     ]
     causes = [error.cause] if error and not notes else []
-    return "; ".join([f"{performance.profiles_passed} profiles passed", *notes, *causes])
+    return [f"{performance.profiles_passed} profiles passed", *notes, *causes]
 
 
 BENCHMARK_METRICS = Step(
@@ -162,7 +240,14 @@ BENCHMARK_METRICS = Step(
         "Throughput, TTFT, TPOT and end-to-end latency of the five profiles on the recommended stack; on "
         "base as well where full is recommended, for the ratio."
     ),
-    upstream=("install_status", "model_snapshot", "run_a_result", "run_b_result", "recommended_stack"),
+    upstream=(
+        "install_status",
+        "env_verification",
+        "model_snapshot",
+        "run_a_result",
+        "run_b_result",
+        "recommended_stack",
+    ),
     gate=_gate,
     perform=_perform,
     settings=_settings,

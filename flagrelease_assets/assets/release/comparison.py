@@ -6,22 +6,128 @@ Belongs here: the two steps. Does not belong here: the judgement of two runs
 
 from __future__ import annotations
 
+from collections.abc import Set
+from typing import Any
+
+from flagrelease_assets.assets.release.arms import (
+    PLUGIN,
+    Culprit,
+    arm_plan,
+    arms_below,
+    base_like_plan,
+    components_of,
+    deciding_phase,
+    find_culprit,
+    outputs_of_phase,
+    run_phase,
+    try_arm,
+    unstable_prompts,
+)
 from flagrelease_assets.assets.release.scope import StepScope
+from flagrelease_assets.assets.release.stacks import StackEnvironment
 from flagrelease_assets.assets.release.step import Step, blocked_by_absent
-from flagrelease_assets.contracts import DiffAnalysis, ModelRun, RecommendedStack
-from flagrelease_assets.contracts.common import Stack, Status
-from flagrelease_assets.contracts.comparison import DiffSummary, RunSummary
+from flagrelease_assets.contracts import DiffAnalysis, InstallStatus, ModelRun, RecommendedStack
+from flagrelease_assets.contracts.common import PhaseName, Stack, Status
+from flagrelease_assets.contracts.comparison import ArmResult, ControlResult, DiffSummary, RunSummary
 from flagrelease_assets.verdict import recommendation_status
 
 
 def _perform_diff(scope: StepScope) -> DiffAnalysis:
-    from container_scripts.diff_analysis import analyse  # brings the judgement of logs with it
-
     run_a = scope.upstream_document("run_a_result", ModelRun)
     run_b = scope.upstream_document("run_b_result", ModelRun)
-    analysis = analyse(run_a.model_dump(mode="json"), run_b.model_dump(mode="json"))
+    control = None
+    analysis = _analyse(run_a, run_b)
+    if analysis["conclusion"] == "OUTPUT_DIVERGENCE":
+        control = _control(scope, run_a)
+        if control.unstable_prompts:
+            analysis = _analyse(run_a, run_b, set(control.unstable_prompts))
     known = {name: analysis[name] for name in DiffAnalysis.model_fields if name in analysis}
-    return scope.document(DiffAnalysis, **{**known, "step": scope.step, "reason": analysis["detail"]})
+    found: dict[str, Any] = {**known, "step": scope.step, "reason": analysis["detail"], "control": control}
+    if control is not None and control.status == "FAIL":
+        found["reasons"] = [*analysis["reasons"], f"no component is blamed: {control.reason}"]
+    elif analysis["conclusion"] in ("OUTPUT_DIVERGENCE", "MULTICHIP_ERROR"):
+        found |= _search_arms(scope, run_a, run_b, analysis)
+    return scope.document(DiffAnalysis, **found)
+
+
+def _analyse(run_a: ModelRun, run_b: ModelRun, unstable: Set[str] = frozenset()) -> dict[str, Any]:
+    """Return the analysis of the runs, without prompts on which the base disagrees with itself."""
+    from container_scripts.diff_analysis import analyse  # brings the judgement of logs with it
+
+    analysis = analyse(_without(run_a, unstable), _without(run_b, unstable))
+    if unstable:
+        left_out = f"not counted, because base disagrees with itself there: {', '.join(sorted(unstable))}"
+        analysis["reasons"] = [*analysis["reasons"], left_out]
+        if analysis["status"] == Status.PASS:  # what could not be compared is not proven
+            analysis["status"] = Status.PARTIAL
+    return analysis
+
+
+def _without(run: ModelRun, prompts: Set[str]) -> dict[str, Any]:
+    document = run.model_dump(mode="json")
+    for phase, key in (("phase_a_offline", "outputs"), ("phase_b_serve", "requests")):
+        if prompts and document[phase]:
+            kept = [output for output in document[phase][key] if output.get("prompt_id") not in prompts]
+            document[phase][key] = kept
+    return document
+
+
+def _control(scope: StepScope, run_a: ModelRun) -> ControlResult:
+    """Run base once more: control comes before blame."""
+    scope.log("the outputs diverge: base runs once more, to know its own spread")
+    plan = base_like_plan(run_a, scope, StackEnvironment.of_flags(Stack.BASE, run_a.flags), "control")
+    report = run_phase(scope, plan, "offline")
+    if report.document is None or report.error or run_a.phase_a_offline is None:
+        cause = report.error.cause if report.error else "no outputs to compare"
+        return ControlResult(status="FAIL", reason=f"the control run gave nothing to compare: {cause}")
+    unstable = unstable_prompts(run_a.phase_a_offline.outputs, report.document.outputs)
+    return ControlResult(status="PASS", unstable_prompts=unstable)
+
+
+def _search_arms(
+    scope: StepScope, run_a: ModelRun, run_b: ModelRun, analysis: dict[str, Any]
+) -> dict[str, Any]:
+    """Run the full stack's parts until one fails; returns the fields of the document that say so."""
+    install = scope.upstream_document("install_status", InstallStatus)
+    full = components_of(run_b, install)
+    arms, phase = arms_below(full), deciding_phase(run_b)
+    limit = scope.timeouts.offline_total if phase == "offline" else scope.timeouts.serve_total
+    scope.log(f"looking for the failing arm: at most {len(arms)} runs of {limit:.0f} s each")
+    base = _base_outputs(run_a, phase)
+    results: list[ArmResult] = []
+    for arm in arms:
+        results.append(try_arm(scope, arm_plan(run_a, scope, arm, install.flagcx_path), arm, phase, base))
+        scope.log(f"arm {arm.name}: {results[-1].verdict}")
+        if results[-1].verdict == "FAIL":
+            break
+    culprit = find_culprit(
+        full, {arm.components: result.verdict for arm, result in zip(arms, results, strict=False)}
+    )
+    logs_say = analysis["multichip_component"]
+    return {
+        "arms": results,
+        "multichip_component": _seed_component(culprit.component),
+        "log_component": logs_say,
+        "reasons": [*analysis["reasons"], culprit.detail, _log_agreement(logs_say, culprit)],
+    }
+
+
+def _base_outputs(run_a: ModelRun, phase: PhaseName) -> list[dict[str, Any]]:
+    document = run_a.phase_a_offline if phase == "offline" else run_a.phase_b_serve
+    return outputs_of_phase(document) if document else []
+
+
+def _seed_component(component: str) -> str:
+    """Return a component under the name that the analysis document has always used for it."""
+    return "plugin" if component == PLUGIN else component
+
+
+def _log_agreement(logs_say: str | None, culprit: Culprit) -> str:
+    if logs_say in (None, "unknown"):
+        return "the logs alone name no component"
+    if logs_say == _seed_component(culprit.component):
+        return f"the logs agree: {logs_say}"
+    return f"the logs alone would name {logs_say}; the arms decide"
 
 
 def _perform_recommendation(scope: StepScope) -> RecommendedStack:
@@ -30,7 +136,7 @@ def _perform_recommendation(scope: StepScope) -> RecommendedStack:
     diff = scope.upstream_document("diff_analysis", DiffAnalysis)
     return scope.document(
         RecommendedStack,
-        status=recommendation_status(diff.recommended_stack, diff.conclusion),
+        status=recommendation_status(diff.recommended_stack, diff.status),
         reason=diff.detail,
         model_path=run_a.model_path,
         tensor_parallel_size=run_a.tensor_parallel_size,

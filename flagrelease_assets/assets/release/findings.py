@@ -15,7 +15,7 @@ from flagrelease_assets.workers.jobs import JobOutcome
 MAX_LOG_CHARACTERS = 2_000_000
 
 # What a program can name itself, better than its log can: full disks and networks out of reach.
-NAMED_PROBLEMS = frozenset({"disk", "network"})
+NAMED_PROBLEMS = frozenset({"disk", "network", "false_ready", "port_in_use"})
 
 RESULT_PROBLEMS: Mapping[ResultProblem, str] = {
     "missing": "left no result",
@@ -67,7 +67,8 @@ def job_finding(
 
     ended = outcome.exit
     unusable = _unusable(outcome, wrong_shape) if result is None else None
-    named = result.problem if result and result.problem in NAMED_PROBLEMS else None
+    problem = (result.problem or getattr(result, "category", None)) if result else None
+    named = problem if problem in NAMED_PROBLEMS else None
     record = classify(
         RawFailure(
             step=step,

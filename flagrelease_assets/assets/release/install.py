@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from container_scripts.install_methods import checkout_folder
 from flagrelease_assets.assets.release.findings import finding
 from flagrelease_assets.assets.release.scope import JobReport, StepScope
 from flagrelease_assets.assets.release.step import Step
@@ -30,14 +31,32 @@ from flagrelease_assets.contracts.install import (
 
 def _settings(scope: StepScope) -> dict[str, Any]:
     """What the environment is made of: the worker, the packages in it now, and what should be there."""
+    built = [argument for library in _built_libraries(scope) for argument in ("--path", library)]
+    identity = scope.observe("worker_identity", built)
     worker = scope.worker_identity.model_dump(mode="json", exclude={"started_at"})
     return {
         "worker": worker,
-        "packages": str(scope.observe("worker_identity").get("packages_digest")),
+        "packages": str(identity.get("packages_digest")),
+        "boot": str(identity.get("boot_id")),
+        "built libraries": identity.get("paths"),
         "stack release": scope.stack_release.id,
         "install plans": {key: plan.model_dump(mode="json") for key, plan in scope.install_plans.items()},
         "pip arguments": scope.worker_entry.pip_args,
     }
+
+
+def _checkouts(scope: StepScope) -> str:
+    """Return the worker's folder of checkouts: the same in every run, so that builds are found again."""
+    return f"{scope.worker_entry.work_root}/checkouts"
+
+
+def _built_libraries(scope: StepScope) -> list[str]:
+    """Return the files that the builds of this stack release leave in their checkouts."""
+    return [
+        f"{checkout_folder(plan.model_dump(), _checkouts(scope))}/{plan.library}"
+        for plan in scope.install_plans.values()
+        if plan.method == "git_make"
+    ]
 
 
 def _perform(scope: StepScope) -> InstallStatus:
@@ -48,7 +67,7 @@ def _perform(scope: StepScope) -> InstallStatus:
         "collect_env_info",
         ["--vendor", scope.vendor, "--path", scope.worker_entry.work_root],
         EnvironmentFacts,
-        deadline_s=scope.timeouts.command,
+        deadline_s=scope.timeouts.collect_environment(scope.catalog.probe_limits),
     )
     network = _choose_network(scope)
     plans = scope.install_plans
@@ -59,7 +78,7 @@ def _perform(scope: StepScope) -> InstallStatus:
     validation = scope.run_job(
         "validate",
         "validate_packages",
-        ["--plan", "{job_dir}/plan.json"],
+        ["--plan", "{job_dir}/plan.json", "--import-timeout", str(scope.timeouts.validate_package)],
         Validation,
         deadline_s=scope.timeouts.validate_packages,
         inputs={"plan.json": _plans_json(plans)},
@@ -75,7 +94,7 @@ def _choose_network(scope: StepScope) -> NetworkChoice:
     if settings.pypi_mirror:
         arguments += ["--pypi-mirror", settings.pypi_mirror]
     report = scope.run_job(
-        "network", "detect_network", arguments, NetworkFacts, deadline_s=scope.timeouts.command
+        "network", "detect_network", arguments, NetworkFacts, deadline_s=scope.timeouts.probe_network
     )
     seen = report.document
     if seen is None:
@@ -99,23 +118,23 @@ def _install(
     if plan.method == "not_applicable":
         scope.log(f"{key}: not applicable: {plan.reason}")
         return None
-    deadline = scope.timeouts.install_package
     arguments = [
         *("--package", key),
         *("--plan", "{job_dir}/plan.json"),
-        *("--workdir", "{job_dir}/build"),
+        *("--workdir", _checkouts(scope)),
         *("--min-free-gb", str(scope.worker_entry.minimum_free_gb)),
-        *("--timeout", str(deadline)),
+        *("--timeout", str(scope.timeouts.install_package)),
         *(f"--pip-arg={argument}" for argument in _pip_arguments(scope, network)),
     ]
-    if network.github_prefix:
-        arguments += ["--github-prefix", network.github_prefix]
+    mirror = scope.deployment.network.github_mirror  # the document's prefix has lost its credentials
+    if network.github_mirror and mirror:
+        arguments += ["--github-prefix", mirror]
     return scope.run_job(
         f"install-{key}",
         "install_package",
         arguments,
         Installation,
-        deadline_s=deadline,
+        deadline_s=scope.timeouts.install_total,
         idle_s=scope.timeouts.install_idle,
         inputs={"plan.json": _plans_json({key: plan})},
     )

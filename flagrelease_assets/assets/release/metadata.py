@@ -145,6 +145,14 @@ def _diff(document: DiffAnalysis) -> Metadata:
         "conclusion": document.conclusion,
         "detail": document.detail,
         "multichip_component": document.multichip_component or "none",
+        "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in document.reasons) or "none"),
+        "arms": _table(
+            ("arm", "phase", "verdict", "reason"),
+            [
+                {"arm": arm.arm, "phase": arm.phase, "verdict": arm.verdict, "reason": arm.reason or ""}
+                for arm in document.arms
+            ],
+        ),
         "recommended_stack": document.recommended_stack.value,
     }
 

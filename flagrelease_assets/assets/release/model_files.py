@@ -6,6 +6,7 @@ Does not belong here: what makes a model folder whole (`container_scripts/model_
 
 from __future__ import annotations
 
+from container_scripts.prepare_model import revisions_folder
 from flagrelease_assets.assets.release.scope import JobReport, StepScope
 from flagrelease_assets.contracts.model_files import ModelFiles
 from flagrelease_assets.deployment import ModelEntry
@@ -15,7 +16,7 @@ def prepare_model(
     scope: StepScope, entry: ModelEntry, *, revision: str | None = None
 ) -> JobReport[ModelFiles]:
     """Check a model's folder in the worker, downloading it from its hub only if it is not there."""
-    deadline = scope.timeouts.model_download
+    timeouts, model_root = scope.timeouts, scope.worker_entry.model_root
     wanted = revision or entry.revision
     return scope.run_job(
         "model",
@@ -24,11 +25,13 @@ def prepare_model(
             *("--model", entry.path or entry.id),
             *("--source", entry.source),
             *(["--revision", wanted] if wanted else []),
-            *("--target-root", scope.worker_entry.model_root),
+            *("--target-root", model_root),
             *("--min-free-gb", "0"),
-            *("--timeout", str(deadline)),
+            *("--timeout", str(timeouts.model_download)),
         ],
         ModelFiles,
-        deadline_s=deadline,
+        deadline_s=timeouts.model_total,
+        idle_s=timeouts.model_download_idle,
+        activity_paths=(revisions_folder(model_root, entry.id),),
         with_secrets=entry.source != "folder",
     )

@@ -21,7 +21,7 @@ from flagrelease_assets.assets.release.step import Blocker, Step, Upstream
 from flagrelease_assets.contracts.common import Stack, Status
 from flagrelease_assets.contracts.install import MULTICHIP_PACKAGES, InstallStatus
 from flagrelease_assets.contracts.model_files import ModelSnapshot
-from flagrelease_assets.contracts.model_run import ModelRun
+from flagrelease_assets.contracts.model_run import EnvVerification, ModelRun
 from flagrelease_assets.verdict import run_status
 
 UPSTREAM = ("install_status", "env_verification", "model_snapshot")
@@ -48,7 +48,8 @@ def model_plan(scope: StepScope, stack: StackEnvironment) -> RunPlan:
 def stack_environment(scope: StepScope, stack: Stack) -> StackEnvironment:
     """Return the environment of a stack on this worker, with what was really installed."""
     if stack == Stack.BASE:
-        return base_environment()
+        environment = scope.upstream_document("env_verification", EnvVerification)
+        return base_environment(environment.base_variant, environment.vendor_plugin)
     install = scope.upstream_document("install_status", InstallStatus)
     snapshot = scope.upstream_document("model_snapshot", ModelSnapshot)
     return full_environment(install.flagcx_path, snapshot.tensor_parallel_size)

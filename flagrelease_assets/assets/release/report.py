@@ -53,7 +53,7 @@ REPORT_STEP = "release_report"
 def assemble_report(scope: StepScope) -> ReleaseReport:
     """Return the final report of the documents above, however few there are."""
     documents = {name: scope.upstream.get(name) for name in REPORTED_STEPS}
-    verdict = release_verdict(documents)
+    verdict = release_verdict(documents, lost_run=scope.lost_run)
     install, snapshot = documents["install_status"], documents["model_snapshot"]
     benchmark = documents["benchmark_metrics"]
     return scope.document(

@@ -6,7 +6,6 @@ Does not belong here: what any step does or how its status is judged.
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -25,7 +24,6 @@ from flagrelease_assets.catalog import (
     StackRelease,
     Timeouts,
     Vendor,
-    load_catalog,
 )
 from flagrelease_assets.contracts.common import (
     ErrorRecord,
@@ -42,6 +40,7 @@ from flagrelease_assets.deployment import (
     LocalWorkerEntry,
     ModelEntry,
 )
+from flagrelease_assets.redaction import Redactor
 from flagrelease_assets.results.store import ResultStore
 from flagrelease_assets.workers.base import Worker, WorkerError
 from flagrelease_assets.workers.factory import open_worker
@@ -66,8 +65,17 @@ class JobReport(Generic[R]):
 
     @property
     def passed(self) -> bool:
-        """Whether the program ended well and its document says so."""
+        """Whether the program ended well, left nothing behind, and its document says so."""
         return self.error is None
+
+
+@dataclass(frozen=True)
+class ObservedVersion:
+    """What the discovery sensor saw last of a model: the revision that a source offered for a request."""
+
+    source: str
+    requested: str | None
+    revision: str
 
 
 @dataclass
@@ -81,9 +89,10 @@ class StepScope:
     load_deployment: Callable[[], Deployment]
     store: ResultStore
     upstream: Mapping[str, StepDocument | None]
-    log: Callable[[str], None]
+    emit: Callable[[str], None]
     scripts_root: Path = SCRIPTS_ROOT
-    observed_revision: str | None = None
+    observed_version: ObservedVersion | None = None
+    lost_run: str | None = None
     jobs: list[JobRecord] = field(default_factory=list)
 
     @cached_property
@@ -93,8 +102,8 @@ class StepScope:
 
     @cached_property
     def catalog(self) -> Catalog:
-        """What is known of vendors, stack releases and profiles."""
-        return load_catalog()
+        """What is known of vendors, stack releases and profiles; raises DeploymentError."""
+        return self.deployment.catalog
 
     @property
     def vendor_facts(self) -> Vendor:
@@ -149,7 +158,7 @@ class StepScope:
     @cached_property
     def worker(self) -> Worker:
         """The opened worker; raises WorkerError or DeploymentError with the one line that helps."""
-        return open_worker(self.worker_entry)
+        return open_worker(self.worker_entry, withheld=self.deployment.secrets)
 
     @cached_property
     def worker_identity(self) -> WorkerIdentity:
@@ -157,9 +166,17 @@ class StepScope:
         return self.worker.identity()
 
     @cached_property
-    def secrets(self) -> dict[str, str]:
-        """The host's secret variables that are set: name to value."""
-        return {name: os.environ[name] for name in self.deployment.secrets if os.environ.get(name)}
+    def redactor(self) -> Redactor:
+        """Keeps the deployment's secrets (the usual ones if it is unreadable) out of all that is kept."""
+        try:
+            deployment = self.deployment
+        except DeploymentError:
+            deployment = Deployment.model_construct()
+        return Redactor(deployment.secret_values.values())
+
+    def log(self, message: str) -> None:
+        """Write a message to the run's log, without secrets."""
+        self.emit(self.redactor.text(message))
 
     def upstream_document(self, step: str, kind: type[D]) -> D:
         """Return an upstream document that a gate has already found to be there."""
@@ -169,8 +186,8 @@ class StepScope:
         return document
 
     def document(self, kind: type[D], **fields: Any) -> D:
-        """Return a document of this step with the fields that every document has filled in."""
-        return kind.model_validate(
+        """Return a document of this step, without secrets, with the fields of every document filled in."""
+        document = kind.model_validate(
             {
                 "step": self.step,
                 "vendor": self.vendor,
@@ -182,6 +199,9 @@ class StepScope:
                 **fields,
             }
         )
+        content = document.model_dump(mode="json")
+        redacted = self.redactor.values(content)
+        return document if redacted == content else kind.model_validate(redacted)
 
     def observe(self, program: str, arguments: list[str] | None = None) -> dict[str, Any]:
         """Ask the worker a quick question, without a supervised job; raises WorkerError."""
@@ -239,7 +259,7 @@ class StepScope:
             arguments=arguments,
             env=dict(env or {}),
             env_unset=list(env_unset),
-            secret_env=self.secrets if with_secrets else {},
+            secret_env=self.deployment.secret_values if with_secrets else {},
             deadline_s=deadline_s,
             idle_s=min(idle_s or deadline_s, deadline_s),
             grace_s=self.timeouts.stop_grace,
@@ -248,13 +268,14 @@ class StepScope:
         )
         with tempfile.TemporaryDirectory(prefix="flagrelease-") as folder:
             log_file = Path(folder) / "job.log"
-            lines = _LineBatches(lambda text: self.log(f"[{name}]\n{self.redact(text)}"))
+            lines = _LineBatches(lambda text: self.log(f"[{name}]\n{text}"))
             outcome = run_job(
                 self.worker,
                 spec,
                 on_line=lines.add,
                 log_file=log_file,
                 scripts_root=self.scripts_root,
+                redactor=self.redactor,
             )
             lines.flush()
             texts = {f"{name}.log": log_file.read_text(encoding="utf-8", errors="replace")}
@@ -274,7 +295,8 @@ class StepScope:
             )
         )
         document, wrong_shape = _parse(outcome, kind)
-        passed = document is not None and document.status in ("PASS", "PARTIAL", "SKIPPED")
+        ended_well = outcome.completed and outcome.exit.code == 0 and not outcome.exit.survivors
+        passed = ended_well and document is not None and document.status in ("PASS", "PARTIAL", "SKIPPED")
         error = None if passed else job_finding(self.step, name, outcome, document, wrong_shape, texts)
         self.log(
             f"{name}: {document.status if document else 'no result'} after {self.jobs[-1].duration_s:.1f} s"
@@ -282,24 +304,18 @@ class StepScope:
         return JobReport(outcome, document, error)
 
     def _read_log(self, path: str) -> str:
-        """Return a log that a program left in the worker; empty if it left none or a hopeless one."""
+        """Return a log that a program left, without secrets; empty if it left none or a hopeless one."""
         try:
             content = self.worker.read_file(path, max_bytes=MAX_LOG_BYTES)
         except WorkerError as error:
             self.log(f"{path}: {error}")
             return ""
-        return content.decode("utf-8", errors="replace")
+        return self.redactor.text(content.decode("utf-8", errors="replace"))
 
     def _keep_log(self, file: str, text: str) -> str:
         name = self.store.log_name(self.vendor, self.model, self.run_id, self.step, file)
-        self.store.put_text(name, self.redact(text))
+        self.store.put_text(name, text)
         return name
-
-    def redact(self, text: str) -> str:
-        """Return ``text`` without the value of any secret variable."""
-        for name, value in self.secrets.items():
-            text = text.replace(value, f"<{name}>")
-        return text
 
 
 @dataclass

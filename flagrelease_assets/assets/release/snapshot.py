@@ -48,11 +48,15 @@ def _settings(scope: StepScope) -> dict[str, Any]:
 def _wanted_revision(scope: StepScope) -> str | None:
     """Return the hub's revision to fetch: what was observed last of the configured one, or that itself.
 
-    A folder has none: what is in it in the worker is what counts.
+    A folder has none: what is in it in the worker is what counts. An observation of another source or of
+    another configured revision says nothing about this one.
     """
-    if scope.model_entry.source == "folder":
+    entry, observed = scope.model_entry, scope.observed_version
+    if entry.source == "folder":
         return None
-    return scope.observed_revision or scope.model_entry.revision
+    if observed and (observed.source, observed.requested) == (entry.source, entry.revision):
+        return observed.revision
+    return entry.revision
 
 
 def _perform(scope: StepScope) -> ModelSnapshot:

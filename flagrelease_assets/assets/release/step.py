@@ -18,7 +18,7 @@ from pydantic import Field
 from container_scripts.scripts_digest import scripts_digest
 from flagrelease_assets.assets.release.findings import finding
 from flagrelease_assets.assets.release.metadata import step_metadata
-from flagrelease_assets.assets.release.scope import StepScope
+from flagrelease_assets.assets.release.scope import ObservedVersion, StepScope
 from flagrelease_assets.catalog import CatalogError
 from flagrelease_assets.contracts.common import (
     ErrorRecord,
@@ -26,6 +26,7 @@ from flagrelease_assets.contracts.common import (
     StepDocument,
     UnreadableResult,
     digest,
+    upstream_input,
 )
 from flagrelease_assets.deployment import DeploymentError
 from flagrelease_assets.partitions import MODEL_DIMENSION, release_partitions, split_release_key
@@ -38,6 +39,8 @@ RELEASE_GROUP = "release"
 STATUS_CHECK = "status"
 MODEL_VERSION = dg.AssetKey("model_version")
 FORCE_TAG = "flagrelease/force"
+LOST_RUN_TAG = "flagrelease/report_for"
+OBSERVED = ("revision", "source", "requested_revision")
 
 UNREACHABLE = (WorkerProblem.ENGINE_UNREACHABLE, WorkerProblem.TIMEOUT, WorkerProblem.TRANSFER)
 
@@ -157,7 +160,7 @@ def _unreadable(upstream: Upstream) -> list[Blocker]:
 def _fingerprint_inputs(step: Step, scope: StepScope) -> dict[str, str]:
     inputs = {"step": step.name, "scripts": scripts_digest(str(scope.scripts_root))}
     for name, document in scope.upstream.items():
-        inputs[f"upstream {name}"] = digest([document.fingerprint, document.status]) if document else "none"
+        inputs[upstream_input(name)] = document.digest if document else "none"
     inputs.update({name: _as_text(value) for name, value in step.settings(scope).items()})
     return inputs
 
@@ -165,8 +168,8 @@ def _fingerprint_inputs(step: Step, scope: StepScope) -> dict[str, str]:
 def _inputs_afterwards(
     step: Step, scope: StepScope, document: StepDocument, before: dict[str, str]
 ) -> dict[str, str]:
-    """Return what a PASS depends on once it is measured: installing changes the packages it depends on."""
-    if not step.reuse or document.status != Status.PASS:
+    """Return what a result depends on once it is measured: installing changes the packages it depends on."""
+    if not step.reuse or document.status not in (Status.PASS, Status.PARTIAL):
         return before
     try:
         return _fingerprint_inputs(step, scope)
@@ -280,9 +283,10 @@ def _open_scope(
         load_deployment=deployment.load,
         store=deployment.store(),
         upstream={name: upstream.get(name) for name in step.upstream},
-        log=context.log.info,
+        emit=context.log.info,
         scripts_root=Path(deployment.scripts_root) if deployment.scripts_root else SCRIPTS_ROOT,
-        observed_revision=_observed_revision(context, model) if step.reads_model_version else None,
+        observed_version=_observed_version(context, model) if step.reads_model_version else None,
+        lost_run=context.run.tags.get(LOST_RUN_TAG),
     )
 
 
@@ -292,14 +296,16 @@ def _model_version_dependency() -> dg.AssetDep:
     )
 
 
-def _observed_revision(context: dg.AssetExecutionContext, model: str) -> str | None:
-    """Return the revision that the discovery sensor saw last for this model, if any."""
+def _observed_version(context: dg.AssetExecutionContext, model: str) -> ObservedVersion | None:
+    """Return what the discovery sensor saw last of this model, if anything."""
     records = context.instance.fetch_observations(
         dg.AssetRecordsFilter(asset_key=MODEL_VERSION, asset_partitions=[model]), limit=1
     ).records
     observation = records[0].asset_observation if records else None
-    revision = observation.metadata.get("revision") if observation else None
-    return str(revision.value) if revision else None
+    if observation is None or "revision" not in observation.metadata:
+        return None
+    seen = {name: str(observation.metadata[name].value) for name in OBSERVED if name in observation.metadata}
+    return ObservedVersion(seen.get("source", ""), seen.get("requested_revision") or None, seen["revision"])
 
 
 def _force_by_tag(step: Step, context: dg.AssetExecutionContext) -> bool:
@@ -345,4 +351,4 @@ def _published(step: Step, document: StepDocument, scope: StepScope) -> dict[str
         return step.publish(scope, document) if step.publish else {}
     except Exception as error:
         scope.log(traceback.format_exc())
-        return {"not_published": f"{type(error).__name__}: {error}"}
+        return {"not_published": scope.redactor.text(f"{type(error).__name__}: {error}")}

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from flagrelease_assets.catalog import CatalogDataError, load_catalog, vendor_names
+from flagrelease_assets.catalog import CatalogDataError, load_catalog, vendor_names, with_stack_releases
+from flagrelease_assets.catalog.loader import DATA_FOLDER
 
 Change = Callable[[dict[str, Any]], object]
 Spoil = Callable[[str, Change], Path]
@@ -161,3 +163,55 @@ def test_a_catalog_without_vendors_is_refused(catalog_folder: Path) -> None:
 
 def test_vendor_names_are_known_without_reading_the_records() -> None:
     assert vendor_names() == sorted(load_catalog().vendors)
+
+
+@pytest.fixture
+def own_release(tmp_path: Path) -> Callable[[Change], Path]:
+    """Return a function that writes a changed copy of the CPU's stack release, called in-house."""
+
+    def write(change: Change) -> Path:
+        data = yaml.safe_load((DATA_FOLDER / CPU_RELEASE).read_text(encoding="utf-8"))
+        data["id"] = "in-house"
+        change(data)
+        file = tmp_path / "in-house.yaml"
+        file.write_text(yaml.safe_dump(data), encoding="utf-8")
+        return file
+
+    return write
+
+
+def test_an_own_stack_release_stands_beside_those_that_ship(own_release: Callable[[Change], Path]) -> None:
+    file = own_release(_set("packages", "vllm", "version", to="0.31.0"))
+    catalog = with_stack_releases(load_catalog(), [file])
+    assert catalog.stack_releases_for("cpu") == ["cpu-0.32.0", "in-house"]
+    assert catalog.plan_for("cpu", "in-house")["vllm"] != catalog.plan_for("cpu")["vllm"]
+    assert "in-house" not in load_catalog().stack_releases
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "reason"),
+    [
+        (_set("vendors", to=["acme"]), "vendors", "unknown vendor 'acme'"),
+        (_set("id", to="other"), "id", "the file is named 'in-house'"),
+        (_drop("packages"), "packages", "Field required"),
+        (_set("packages", "vllm", "gate", to=False), "packages.vllm.gate", "must be true"),
+    ],
+)
+def test_a_wrong_own_stack_release_is_refused_like_one_that_ships(
+    own_release: Callable[[Change], Path], change: Change, key: str, reason: str
+) -> None:
+    file = own_release(change)
+    with pytest.raises(CatalogDataError) as caught:
+        with_stack_releases(load_catalog(), [file])
+    assert (caught.value.file, caught.value.key) == (file, key)
+    assert reason in caught.value.reason
+
+
+def test_an_own_stack_release_never_replaces_one_that_ships_or_another_own_one(
+    own_release: Callable[[Change], Path],
+) -> None:
+    shipped = DATA_FOLDER / CPU_RELEASE
+    own = own_release(lambda data: None)
+    for files in ([shipped], [own, own]):
+        with pytest.raises(CatalogDataError, match="id of another stack release"):
+            with_stack_releases(load_catalog(), files)

@@ -93,6 +93,27 @@ def test_all_five_profiles_are_there_with_their_figures(write: Writer) -> None:
 
 
 @both
+def test_the_ratio_to_base_is_said_for_each_profile_with_what_limits_it(write: Writer) -> None:
+    documents = factories.documents()
+    benchmark = documents["benchmark_metrics"]
+    assert isinstance(benchmark, BenchmarkMetrics)
+    benchmark.ratios, benchmark.full_to_base_ratio = {"high_concurrency": 0.75}, 0.75
+    benchmark.ratio_note = "the servers of full and base differ: dtype: float16 against bfloat16"
+    shown = write(factories.report(), documents)
+    assert "Throughput of full to base: smallest 0.750 (high_concurrency 0.750)." in shown
+    assert "read with care: the servers of full and base differ: dtype: float16 against bfloat16" in shown
+
+
+@both
+def test_figures_of_fewer_requests_than_were_sent_say_of_how_many(write: Writer) -> None:
+    documents = factories.documents()
+    benchmark = documents["benchmark_metrics"]
+    assert isinstance(benchmark, BenchmarkMetrics)
+    benchmark.performance.profiles[0].metrics["completed_requests"] = 98
+    assert "98 of 100" in write(factories.report(), documents)
+
+
+@both
 def test_profiles_come_from_the_report_when_the_step_is_gone(write: Writer) -> None:
     assert "high_concurrency" in write(factories.report(), {})
 

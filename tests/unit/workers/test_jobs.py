@@ -14,6 +14,7 @@ import pytest
 
 from container_scripts.processes import all_processes, has_variable
 from container_scripts.scripts_digest import script_files, scripts_digest
+from flagrelease_assets.redaction import REDACTED
 from flagrelease_assets.workers.base import Completed, WorkerError, WorkerProblem
 from flagrelease_assets.workers.config import LocalWorkerConfig, WorkerTimeouts
 from flagrelease_assets.workers.jobs import (
@@ -26,7 +27,6 @@ from flagrelease_assets.workers.jobs import (
     start_job,
 )
 from flagrelease_assets.workers.local import LocalWorker
-from flagrelease_assets.workers.log_lines import REDACTED
 
 TOY_PROGRAM = '''
 """Runs the code that its test gives it, with ``argv``, ``output`` and ``token`` at hand."""

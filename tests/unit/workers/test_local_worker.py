@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -23,6 +24,21 @@ def test_arguments_and_environment_arrive_unharmed(worker: LocalWorker) -> None:
     code = "import os, sys; print(sys.argv[1], os.environ['WORD'], end='')"
     done = worker.execute([sys.executable, "-c", code, nasty], env={"WORD": "$HOME `id`"})
     assert (done.code, done.stdout.decode()) == (0, f"{nasty} $HOME `id`")
+
+
+def test_secrets_of_this_process_reach_no_program_unless_they_are_given_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"HUB_LOGIN", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "MAX_TOKENS"}
+    for name in names:
+        monkeypatch.setenv(name, f"value of {name}")
+    worker = LocalWorker(LocalWorkerConfig(work_root=str(tmp_path)), withheld=["HUB_LOGIN"])
+    code = "import json, os; print(json.dumps(dict(os.environ)))"
+    seen = json.loads(worker.execute([sys.executable, "-c", code], env={"HF_TOKEN": "given"}).stdout)
+    assert {name: seen[name] for name in names & set(seen)} == {
+        "HF_TOKEN": "given",
+        "MAX_TOKENS": "value of MAX_TOKENS",
+    }
 
 
 def test_command_that_does_not_end_is_a_timeout(worker: LocalWorker) -> None:

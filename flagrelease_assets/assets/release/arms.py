@@ -1,0 +1,159 @@
+"""Finding the failing arm: the full stack taken apart, one component at a time, against the base's outputs.
+
+Belongs here: which arms there are, running them, and what their results say together.
+Does not belong here: the conclusion about two runs (`container_scripts/diff_analysis.py`), the
+environments of base and full themselves (`stacks.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from flagrelease_assets.assets.release.phases import RunPlan, run_offline, run_serve
+from flagrelease_assets.assets.release.scope import JobReport, StepScope
+from flagrelease_assets.assets.release.stacks import StackEnvironment, arm_environment
+from flagrelease_assets.contracts.common import Component, PhaseName
+from flagrelease_assets.contracts.comparison import ArmResult
+from flagrelease_assets.contracts.install import InstallStatus
+from flagrelease_assets.contracts.model_run import ModelRun, PhaseDocument
+
+PLUGIN: Component = "vllm-plugin-FL"
+FLAGGEMS: Component = "FlagGems"
+FLAGCX: Component = "FlagCX"
+
+ArmVerdict = Literal["PASS", "FAIL"]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A part of the full stack: the components that are on beside vLLM itself."""
+
+    components: tuple[Component, ...]
+
+    @property
+    def name(self) -> str:
+        """The arm as people read it."""
+        return " + ".join(self.components)
+
+
+@dataclass(frozen=True)
+class Culprit:
+    """What the arms say together: the component, or the pair that fails only together."""
+
+    component: str
+    detail: str
+
+
+def arms_below(full: Sequence[Component]) -> list[Arm]:
+    """Return the arms to try below the full stack, smallest first; the full stack itself has failed already.
+
+    The other components work through the plugin, so it is on in every arm: at most three arms.
+    """
+    arms = [Arm((PLUGIN,))]
+    arms += [Arm((PLUGIN, component)) for component in (FLAGGEMS, FLAGCX) if component in full]
+    return [arm for arm in arms if set(arm.components) < set(full)]
+
+
+def components_of(run: ModelRun, install: InstallStatus) -> list[Component]:
+    """Return what was on in a full run: the plugin, FlagGems if installed, FlagCX if it took part."""
+    present: list[Component] = [PLUGIN]
+    if "flaggems" in install.multichip_installed:
+        present.append(FLAGGEMS)
+    if run.flags.get("FLAGCX_PATH"):
+        present.append(FLAGCX)
+    return present
+
+
+def find_culprit(full: Sequence[Component], results: Mapping[tuple[Component, ...], ArmVerdict]) -> Culprit:
+    """Return what failed, from the arms below a full stack that is known to fail.
+
+    The first failing arm names its last component. If every smaller arm passes, what the full stack adds
+    is guilty; if it adds nothing new to any arm, its components fail only together: an interaction.
+    """
+    for components, verdict in results.items():
+        if verdict == "FAIL":
+            return Culprit(components[-1], f"the arm {' + '.join(components)} fails on its own")
+    tried = {component for components in results for component in components}
+    added = [component for component in full if component not in tried]
+    if len(added) == 1:
+        return Culprit(added[0], f"everything below passes, and the full stack adds {added[0]}")
+    pair = " + ".join(component for component in full if component != PLUGIN)
+    return Culprit("interaction", f"{pair} pass one by one and fail together")
+
+
+def deciding_phase(run_b: ModelRun) -> PhaseName:
+    """Return the phase that tells the arms apart: where Run B failed, or else where its outputs are."""
+    offline = run_b.phase_a_offline
+    if (
+        offline is not None
+        and offline.phase_status == "PASS"
+        and run_b.phase_word(run_b.phase_b_serve) == "FAIL"
+    ):
+        return "serve"
+    return "offline"
+
+
+def try_arm(
+    scope: StepScope, plan: RunPlan, arm: Arm, phase: PhaseName, base: Sequence[Mapping[str, Any]]
+) -> ArmResult:
+    """Run one arm in the deciding phase and judge it: it passes if it runs and answers as the base does."""
+    report = run_phase(scope, plan, phase)
+    error = report.error.cause if report.error else None
+    document = report.document
+    if error is None and document is not None:
+        error = disagreement(base, outputs_of_phase(document))
+    return ArmResult(
+        arm=arm.name,
+        components=list(arm.components),
+        phase=phase,
+        verdict="FAIL" if error else "PASS",
+        reason=error,
+        flags=plan.stack.flags,
+        seconds=scope.jobs[-1].duration_s,
+    )
+
+
+def run_phase(scope: StepScope, plan: RunPlan, phase: PhaseName) -> JobReport[PhaseDocument]:
+    """Run one phase of a plan."""
+    return run_offline(scope, plan) if phase == "offline" else run_serve(scope, plan)
+
+
+def arm_plan(run_a: ModelRun, scope: StepScope, arm: Arm, flagcx_path: str | None) -> RunPlan:
+    """Return the plan of an arm: Run A's model and split, with the arm's components on."""
+    name = "-".join(["arm", *(component.lower() for component in arm.components)])
+    environment = arm_environment(
+        flaggems=FLAGGEMS in arm.components, flagcx_path=flagcx_path if FLAGCX in arm.components else None
+    )
+    return base_like_plan(run_a, scope, environment, name)
+
+
+def base_like_plan(run_a: ModelRun, scope: StepScope, environment: StackEnvironment, name: str) -> RunPlan:
+    """Return a plan with Run A's model and split in another environment."""
+    return RunPlan(
+        run_a.model_path, scope.model_entry, run_a.tensor_parallel_size, environment, job_prefix=f"{name}-"
+    )
+
+
+def outputs_of_phase(document: PhaseDocument) -> list[dict[str, Any]]:
+    """Return the outputs of a phase, whichever it is."""
+    return document.outputs or document.requests
+
+
+def disagreement(base: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return why two sets of outputs disagree beyond near ties, or None."""
+    from container_scripts.output_agreement import compare_outputs
+
+    agreement = compare_outputs(base, other)
+    return agreement.reason if agreement.verdict == "DIVERGE" else None
+
+
+def unstable_prompts(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the prompts on which a stack disagrees with its own repetition beyond near ties."""
+    repeated = {output.get("prompt_id"): output for output in second}
+    return [
+        str(output.get("prompt_id"))
+        for output in first
+        if output.get("prompt_id") in repeated and disagreement([output], [repeated[output.get("prompt_id")]])
+    ]

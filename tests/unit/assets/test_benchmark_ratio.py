@@ -1,0 +1,51 @@
+"""Full against base: what the ratio is taken over, when it is too small, and what limits it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flagrelease_assets.assets.release.benchmark import ratio_limits, throughput_ratios, too_slow
+from flagrelease_assets.contracts.benchmark import Performance, ProfileResult
+from flagrelease_assets.contracts.common import Status
+
+CONFIG = {"version": "0.24.0", "arguments": {"max_model_len": 2048}, "kv_cache_tokens": 100_000}
+
+
+def performance(config: dict[str, Any] | None = None, **throughputs: dict[str, float]) -> Performance:
+    profiles = [
+        ProfileResult(
+            name=name, input_len=1, output_len=1, num_prompts=1, status="PASS", metrics=dict(metrics)
+        )
+        for name, metrics in throughputs.items()
+    ]
+    server = {"effective_config": config} if config else {}
+    return Performance(status=Status.PASS, profiles=profiles, server=server)
+
+
+def test_the_smaller_of_both_throughputs_is_a_profiles_ratio() -> None:
+    full = performance(short={"throughput_tok_s": 90.0, "total_tok_s": 150.0})
+    base = performance(short={"throughput_tok_s": 100.0, "total_tok_s": 200.0})
+    assert throughput_ratios(full, base) == {"short": 0.75}
+
+
+def test_only_a_ratio_below_the_threshold_is_too_slow() -> None:
+    assert too_slow({"at": 0.80, "above": 1.2}) == []
+    assert too_slow({"below": 0.799}) == ["below: 0.799 of base's throughput, at least 0.80 is asked"]
+
+
+def test_a_profile_measured_on_one_stack_only_has_no_ratio_and_that_is_said() -> None:
+    full = performance(short={"throughput_tok_s": 90.0}, long={"throughput_tok_s": 5.0}, skipped={})
+    base = performance(short={"throughput_tok_s": 100.0}, long={}, skipped={})
+    assert throughput_ratios(full, base) == {"short": 0.9}
+    assert ratio_limits(full, base) == ["no ratio for long: measured on one stack only"]
+
+
+def test_servers_that_differ_in_more_than_the_stack_are_never_compared_silently() -> None:
+    other = {**CONFIG, "arguments": {"max_model_len": 4096}}
+    limits = ratio_limits(performance(CONFIG), performance(other))
+    assert limits == ["the servers of full and base differ: max_model_len: 2048 against 4096"]
+    assert ratio_limits(performance(CONFIG), performance(CONFIG)) == []
+
+
+def test_a_configuration_known_of_one_stack_only_is_a_difference() -> None:
+    assert "known of one of them only" in ratio_limits(performance(CONFIG), performance())[0]
