@@ -10,6 +10,7 @@ import re
 from typing import List, Optional
 
 TAIL_LINES = 80
+SAID_READY = "Application startup complete"
 TRACEBACK_LINES = 200
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")

@@ -160,13 +160,20 @@ class VllmServer:
         while self._process is not None and self.exit_code() is None and time.monotonic() < limit:
             time.sleep(POLL_S)
 
-    def ensure_alive(self, stage: str) -> None:
-        """Raise ServerFailure if the server has ended; code 0 of a server that should run is a crash too."""
+    def ensure_alive(self, stage: str, *, proven_ready: bool = True) -> None:
+        """Raise ServerFailure if the server has ended; code 0 of a server that should run is a crash too.
+
+        One that said it was ready and ended before it had answered anything (``proven_ready`` is false)
+        was falsely ready.
+        """
         code = self.exit_code()
         if code is not None:
             manner = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
-            cause = server_log.root_error_line(self.log_text())
-            raise ServerFailure(stage, f"the server {manner} by itself; its log says: {cause}")
+            log = self.log_text()
+            said = f"the server {manner} by itself; its log says: {server_log.root_error_line(log)}"
+            if not proven_ready and server_log.SAID_READY in log:
+                raise ServerFailure(stage, f"false_ready: {said}", "false_ready")
+            raise ServerFailure(stage, said)
 
     def wait_until_healthy(self, timeout_s: float) -> Dict[str, Any]:
         """Wait until the living server answers /health with 200 and serves the expected model.
@@ -179,7 +186,7 @@ class VllmServer:
         stage = "health"
         ids: List[str] = []
         while time.monotonic() - clock < timeout_s:
-            self.ensure_alive("start" if health is None else stage)
+            self.ensure_alive("start" if health is None else stage, proven_ready=False)
             self.members()
             health = self.client.health().status or health
             if health == 200:

@@ -26,6 +26,10 @@ RESULT_PROBLEMS: Mapping[ResultProblem, str] = {
 }
 
 
+OUT_OF_TIME = ("deadline", "idle")
+"""How the supervisor ends a job that takes too long, or does nothing for too long."""
+
+
 def finding(
     step: str,
     cause: str,
@@ -69,12 +73,14 @@ def job_finding(
     unusable = _unusable(outcome, wrong_shape) if result is None else None
     problem = (result.problem or getattr(result, "category", None)) if result else None
     named = problem if problem in NAMED_PROBLEMS else None
+    if ended.reason in OUT_OF_TIME:  # what it said after our TERM is an echo of that, not a cause
+        unusable, named = None, "timeout"
     record = classify(
         RawFailure(
             step=step,
             phase=phase,
-            error=(result.error or result.reason) if result else unusable or ended.error,
-            traceback=result.traceback if result else None,
+            error=_said(result, unusable or ended.error) if ended.reason not in OUT_OF_TIME else ended.error,
+            traceback=result.traceback if result and ended.reason not in OUT_OF_TIME else None,
             logs=tuple((name, text[-MAX_LOG_CHARACTERS:]) for name, text in logs.items()),
             exit_code=ended.code,
             signal=ended.signal,
@@ -83,6 +89,11 @@ def job_finding(
         )
     )
     return ErrorRecord.model_validate(record.to_dict())
+
+
+def _said(result: JobResult | None, otherwise: str | None) -> str | None:
+    """Return what a program says of its failure, or what is known without it."""
+    return (result.error or result.reason) if result else otherwise
 
 
 def _unusable(outcome: JobOutcome, wrong_shape: str | None) -> str | None:

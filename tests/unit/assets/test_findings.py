@@ -1,0 +1,56 @@
+"""Findings of jobs: what the supervisor did to a job comes before what the job said afterwards."""
+
+from __future__ import annotations
+
+import pytest
+
+from flagrelease_assets.assets.release.findings import job_finding
+from flagrelease_assets.contracts.common import JobResult
+from flagrelease_assets.workers.job_models import ExitRecord, JobOutcome
+
+ECHO_OF_OUR_TERM = JobResult(
+    status="FAIL",
+    error="RuntimeError: cancelled",
+    traceback='Traceback (most recent call last):\n  File "vllm/v1/engine/core.py", line 1, in step\n'
+    "RuntimeError: cancelled",
+)
+
+
+def outcome(reason: str, code: int | None, error: str | None = None) -> JobOutcome:
+    return JobOutcome(
+        name="offline",
+        program="run_offline_inference",
+        job_dir="/work/runs/r/s/offline",
+        run_token="t",
+        exit=ExitRecord.model_validate(
+            {
+                "reason": reason,
+                "code": code,
+                "signal": None if code is not None else 15,
+                "duration_s": 10.0,
+                "terminated": [],
+                "survivors": [],
+                "finished_at": "2026-01-02T03:04:05+00:00",
+                "error": error,
+            }
+        ),
+        result={"status": "FAIL"},
+        result_problem=None,
+        result_detail=None,
+        log_lines=1,
+        log_tail=(),
+        reconnects=0,
+    )
+
+
+@pytest.mark.parametrize("reason", ["idle", "deadline"])
+def test_a_job_that_ran_out_of_time_is_a_timeout_whatever_it_said_when_it_was_ended(reason: str) -> None:
+    record = job_finding("run_b_result", "offline", outcome(reason, 1), ECHO_OF_OUR_TERM, None, {})
+    assert (record.category, record.layer) == ("timeout", "X")
+    assert record.retryable
+
+
+def test_a_job_that_failed_by_itself_is_judged_by_what_it_said() -> None:
+    said = JobResult(status="FAIL", error="torch.OutOfMemoryError: CUDA out of memory.")
+    record = job_finding("run_b_result", "offline", outcome("exited", 1), said, None, {})
+    assert (record.category, record.component) == ("oom", "memory")
