@@ -19,6 +19,20 @@ from flagrelease_assets.resources import DeploymentResource
 from tests.doubles.instant_scripts import Canned, make_instant_scripts
 
 D = TypeVar("D", bound=StepDocument)
+STEPS = (
+    "install_status",
+    "env_verification",
+    "model_snapshot",
+    "run_a_result",
+    "run_b_result",
+    "diff_analysis",
+    "recommended_stack",
+    "benchmark_metrics",
+    "accuracy_metrics",
+    "release_report",
+)
+"""The assets of a release, in the order in which they run."""
+
 TOY: dict[str, Any] = {"id": "org/toy", "source": "folder", "path": "/models/toy"}
 
 

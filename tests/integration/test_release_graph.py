@@ -17,20 +17,8 @@ from flagrelease_assets.contracts.common import Stack, Status
 from flagrelease_assets.definitions import defs
 from flagrelease_assets.partitions import release_key
 from tests.doubles.instant_scripts import HEALTHY
-from tests.integration.rig import Rig
+from tests.integration.rig import STEPS, Rig
 
-STEPS = [
-    "install_status",
-    "env_verification",
-    "model_snapshot",
-    "run_a_result",
-    "run_b_result",
-    "diff_analysis",
-    "recommended_stack",
-    "benchmark_metrics",
-    "accuracy_metrics",
-    "release_report",
-]
 BROKEN_VLLM = {
     "status": "PASS",
     "overall": {"status": "FAIL", "gate_passed": False},
@@ -54,7 +42,7 @@ def test_a_release_stores_every_step_and_is_partial_because_run_b_does_not_exist
     assert rig.document(ModelRun, "run_b_result").status == Status.SKIPPED
     assert rig.document(RecommendedStack, "recommended_stack").recommended_stack == Stack.BASE
     assert result.report.steps.perf_test.profiles_passed == "5/5"
-    assert [line.step for line in result.report.step_lines] == STEPS[:-1]
+    assert [line.step for line in result.report.step_lines] == list(STEPS[:-1])
 
 
 def test_the_report_has_exactly_the_final_reports_keys_and_more_beside_them(rig: Rig) -> None:

@@ -12,6 +12,7 @@ import httpx
 from flagrelease_assets.contracts import ReleaseReport
 from flagrelease_assets.contracts.common import Status
 from flagrelease_assets.results.store import ResultStore
+from tests.integration.rig import STEPS
 
 DEADLINE_S = 180
 BACKFILL = """
@@ -90,18 +91,6 @@ def test_the_release_job_is_launched_from_the_ui_for_one_partition(webserver: in
 
 
 def test_a_backfill_of_assets_over_two_vendors_is_launched_from_the_ui(webserver: int, daemon: Path) -> None:
-    steps = [
-        "install_status",
-        "env_verification",
-        "model_snapshot",
-        "run_a_result",
-        "run_b_result",
-        "diff_analysis",
-        "recommended_stack",
-        "benchmark_metrics",
-        "accuracy_metrics",
-        "release_report",
-    ]
     with dg.DagsterInstance.get() as instance:
         instance.add_dynamic_partitions("model", ["org--b"])
         answer = ask(
@@ -109,7 +98,7 @@ def test_a_backfill_of_assets_over_two_vendors_is_launched_from_the_ui(webserver
             BACKFILL,
             {
                 "backfillParams": {
-                    "assetSelection": [{"path": [step]} for step in steps],
+                    "assetSelection": [{"path": [step]} for step in STEPS],
                     "partitionNames": ["org--b|cpu", "org--b|nvidia"],
                 }
             },
