@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import dagster as dg
 import pytest
-import yaml
 
 from flagrelease_assets.contracts import (
     BenchmarkMetrics,
@@ -23,38 +20,9 @@ from flagrelease_assets.contracts import (
     ModelRun,
     RecommendedStack,
 )
-from flagrelease_assets.contracts.common import Stack, Status, StepDocument
-from flagrelease_assets.contracts.keys import model_key
-from flagrelease_assets.demo.models import TOY
-from flagrelease_assets.launch import LaunchResult, launch
-from flagrelease_assets.resources import DeploymentResource
+from flagrelease_assets.contracts.common import Stack, Status
 from flagrelease_assets.workers.config import DockerWorkerConfig
-
-D = TypeVar("D", bound=StepDocument)
-MODEL = model_key(TOY.id)
-
-
-@dataclass
-class Installation:
-    """A deployment with one container worker and the toy model, and a Dagster instance."""
-
-    resource: DeploymentResource
-    instance: dg.DagsterInstance
-
-    def run(self, job: str) -> tuple[LaunchResult, list[str]]:
-        messages: list[str] = []
-
-        def show(step: str, message: str) -> None:
-            messages.append(message)
-            print(f"{step}: {message[:2000]}")
-
-        result = launch(self.instance, job, "cpu", MODEL, deployment=self.resource, on_message=show)
-        return result, messages
-
-    def document(self, kind: type[D], step: str) -> D:
-        found = self.resource.store().latest(step, "cpu", MODEL)
-        assert isinstance(found, kind), found
-        return found
+from tests.e2e.installation import Installation
 
 
 @pytest.fixture(scope="module")
@@ -62,17 +30,8 @@ def installation(
     worker_config: DockerWorkerConfig, models_root: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installation]:
     folder = tmp_path_factory.mktemp("installation")
-    entry = TOY.entry(models_root).model_dump(mode="json", exclude_defaults=True)
-    worker = {
-        **worker_config.model_dump(mode="json", exclude_defaults=True),
-        "kind": "docker",
-        "model_root": str(models_root),
-        "smoke_model": entry,
-    }
-    content = {"results": "results", "workers": {"cpu": worker}, "models": [entry]}
-    (folder / "flagrelease.yaml").write_text(yaml.safe_dump(content))
     with dg.DagsterInstance.ephemeral() as instance:
-        yield Installation(DeploymentResource(path=str(folder / "flagrelease.yaml")), instance)
+        yield Installation.create(folder, instance, worker_config, models_root)
 
 
 def test_the_pipeline_installs_real_vllm_into_the_container_and_proves_it(installation: Installation) -> None:

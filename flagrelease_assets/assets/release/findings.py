@@ -15,7 +15,7 @@ from flagrelease_assets.workers.jobs import JobOutcome
 MAX_LOG_CHARACTERS = 2_000_000
 
 # What a program can name itself, better than its log can: full disks and networks out of reach.
-NAMED_PROBLEMS = frozenset({"disk", "network", "false_ready", "port_in_use"})
+NAMED_PROBLEMS = frozenset({"disk", "network", "false_ready", "port_in_use", "timeout"})
 
 RESULT_PROBLEMS: Mapping[ResultProblem, str] = {
     "missing": "left no result",
@@ -73,6 +73,8 @@ def job_finding(
     unusable = _unusable(outcome, wrong_shape) if result is None else None
     problem = (result.problem or getattr(result, "category", None)) if result else None
     named = problem if problem in NAMED_PROBLEMS else None
+    if result and result.status == "TIMEOUT":  # it saw its own deadline; the rest is its way of ending
+        named = "timeout"
     if ended.reason in OUT_OF_TIME:  # what it said after our TERM is an echo of that, not a cause
         unusable, named = None, "timeout"
     record = classify(

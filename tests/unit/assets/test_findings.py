@@ -50,6 +50,16 @@ def test_a_job_that_ran_out_of_time_is_a_timeout_whatever_it_said_when_it_was_en
     assert record.retryable
 
 
+def test_a_program_that_saw_its_own_deadline_is_a_timeout_although_its_engine_said_cancelled() -> None:
+    said = JobResult(status="TIMEOUT", error="DeadlineReached: not finished within 90 s")
+    log = "(EngineCore pid=7) ERROR core.py:1] Traceback (most recent call last):\n"
+    log += '(EngineCore pid=7) ERROR core.py:1]   File "/x/vllm/v1/engine/core.py", line 1, in step\n'
+    log += "(EngineCore pid=7) ERROR core.py:1] RuntimeError: cancelled\n"
+    record = job_finding("run_b_result", "offline", outcome("exited", 1), said, None, {"offline.log": log})
+    assert record.category == "timeout"
+    assert "not finished within 90 s" in record.cause
+
+
 def test_a_job_that_failed_by_itself_is_judged_by_what_it_said() -> None:
     said = JobResult(status="FAIL", error="torch.OutOfMemoryError: CUDA out of memory.")
     record = job_finding("run_b_result", "offline", outcome("exited", 1), said, None, {})

@@ -1,0 +1,12 @@
+"""The operator that chooses the most probable token."""
+
+from __future__ import annotations
+
+import torch
+
+
+def argmax(inp, dim=None, keepdim=False):
+    """Return the index of the first maximum, as torch does."""
+    if dim is None:
+        return argmax(inp.reshape(-1), 0)
+    return torch.max(inp, dim, keepdim=keepdim).indices
