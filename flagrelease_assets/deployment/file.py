@@ -1,26 +1,17 @@
-"""`flagrelease.yaml`: which workers and models this installation has, and where results go.
+"""`flagrelease.yaml` as a whole: its keys, its loading with environment overrides, its look-ups.
 
-Belongs here: the deployment file's shape, its loading with environment overrides, and look-ups that
-answer a missing entry with the one line to add.
-Does not belong here: what is true of a vendor or stack release everywhere (the catalog).
+Belongs here: the file, and look-ups that answer a missing entry with the one line to add.
+Does not belong here: a section (its own module).
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -31,10 +22,10 @@ from pydantic_settings import (
 )
 
 from flagrelease_assets.catalog import Catalog, CatalogDataError, load_catalog, with_stack_releases
-from flagrelease_assets.contracts.keys import model_id, model_key
-from flagrelease_assets.hubs.base import ModelReference, ModelSource
-from flagrelease_assets.redaction import looks_secret
-from flagrelease_assets.workers.config import DockerWorkerConfig, LocalWorkerConfig
+from flagrelease_assets.contracts.keys import model_id
+from flagrelease_assets.deployment.models import ModelEntry
+from flagrelease_assets.deployment.section import Section
+from flagrelease_assets.deployment.workers import DockerWorkerEntry, LocalWorkerEntry, WorkerEntry
 
 DEPLOYMENT_VARIABLE = "FLAGRELEASE_DEPLOYMENT"
 DEFAULT_DEPLOYMENT_FILE = "flagrelease.yaml"
@@ -45,83 +36,7 @@ class DeploymentError(Exception):
     """The deployment file is missing, malformed or lacks an entry; the message says what to add where."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", defer_build=True)
-
-
-class ModelEntry(_Section):
-    """One model that can be released."""
-
-    id: str = Field(description="Hub id `org/name`, or a plain name for a folder.")
-    source: Literal["huggingface", "modelscope", "folder"] = "huggingface"
-    path: str | None = Field(None, description="Folder in the worker, for source `folder`.")
-    revision: str | None = Field(None, description="Commit, tag or branch; the hub's newest if absent.")
-    dtype: str = Field("auto", description="As vLLM's --dtype.")
-    tensor_parallel_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    max_model_len: int | None = Field(None, ge=16, description="Context length in tokens to serve with.")
-    vllm_args: list[str] = Field([], description="Extra `vllm serve` arguments, one list item each.")
-    trust_remote_code: bool = False
-    coherent: bool = Field(True, description="False for random weights: degenerate text is not judged.")
-
-    @field_validator("id")
-    @classmethod
-    def _id_makes_a_key(cls, value: str) -> str:
-        model_key(value)
-        return value
-
-    @model_validator(mode="after")
-    def _names_a_source(self) -> Self:
-        _ = self.reference
-        return self
-
-    @property
-    def key(self) -> str:
-        """The model's partition key."""
-        return model_key(self.id)
-
-    @property
-    def reference(self) -> ModelReference:
-        """The model as a hub or folder look-up names it; raises ValueError if the source does not fit."""
-        return ModelReference(
-            id=self.id, source=ModelSource(self.source), revision=self.revision, path=self.path
-        )
-
-
-class ReleaseSettings(_Section):
-    """How releases run on a worker, beside how it is reached."""
-
-    stack_release: str | None = Field(None, description="Catalog id; the vendor's default if absent.")
-    smoke_model: ModelEntry | None = Field(None, description="Replaces the vendor's smoke model.")
-    model_root: str = Field("/data/models", description="Where hub models are downloaded in the worker.")
-    minimum_free_gb: float = Field(10.0, gt=0, description="Free disk in GB that an install needs.")
-    environment: dict[str, str] = Field({}, description="Extra variables for every model run.")
-    serve_args: list[str] = Field([], description="Extra `vllm serve` arguments for every model.")
-    benchmark_repeats: int = Field(1, ge=1, le=20, description="Measurements of each benchmark profile.")
-    pip_args: list[str] = Field([], description="Extra `pip install` arguments.")
-    deadlines: dict[str, float] = Field({}, description="Seconds; overrides the catalog's vendor timeouts.")
-
-    @field_validator("environment")
-    @classmethod
-    def _holds_no_secret(cls, value: dict[str, str]) -> dict[str, str]:
-        for name in filter(looks_secret, value):
-            raise ValueError(
-                f"{name} would be stored with every result: put {name} into `secrets` and set it on the host"
-            )
-        return value
-
-
-class DockerWorkerEntry(DockerWorkerConfig, ReleaseSettings):
-    """A named, running container."""
-
-
-class LocalWorkerEntry(LocalWorkerConfig, ReleaseSettings):
-    """An interpreter on this host."""
-
-
-WorkerEntry = Annotated[DockerWorkerEntry | LocalWorkerEntry, Field(discriminator="kind")]
-
-
-class NetworkSettings(_Section):
+class NetworkSettings(Section):
     """Mirrors to fall back on when a direct connection fails."""
 
     github_mirror: str | None = Field(None, description="URL prefix put before `/owner/repo`.")

@@ -1,0 +1,5 @@
+"""`python -m flagrelease_assets.cli`."""
+
+from flagrelease_assets.cli import main
+
+main()

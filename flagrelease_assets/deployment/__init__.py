@@ -1,0 +1,29 @@
+"""`flagrelease.yaml`: which workers and models this installation has, and where results go.
+
+Belongs here: the deployment file's sections and its loading.
+Does not belong here: what is true of a vendor or stack release everywhere (the catalog).
+"""
+
+from flagrelease_assets.deployment.file import (
+    DEPLOYMENT_VARIABLE,
+    Deployment,
+    DeploymentError,
+    NetworkSettings,
+    deployment_path,
+    load_deployment,
+)
+from flagrelease_assets.deployment.models import ModelEntry
+from flagrelease_assets.deployment.workers import DockerWorkerEntry, LocalWorkerEntry, ReleaseSettings
+
+__all__ = [
+    "DEPLOYMENT_VARIABLE",
+    "Deployment",
+    "DeploymentError",
+    "DockerWorkerEntry",
+    "LocalWorkerEntry",
+    "ModelEntry",
+    "NetworkSettings",
+    "ReleaseSettings",
+    "deployment_path",
+    "load_deployment",
+]
