@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from flagrelease_assets.resources import DeploymentResource
-from flagrelease_assets.sensors import lost_release, model_versions
+from flagrelease_assets.sensors.lost_runs import lost_release
+from flagrelease_assets.sensors.model_versions import model_versions
 from tests.doubles.instant_scripts import HEALTHY
 from tests.integration.rig import Rig
 

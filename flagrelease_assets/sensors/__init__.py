@@ -1,0 +1,10 @@
+"""What happens without a click: models are observed, the board follows reports, lost runs get theirs.
+
+Belongs here: sensors, one module for each reason to act. Does not belong here: what a launched job does.
+"""
+
+from flagrelease_assets.sensors.board import board_follows_reports
+from flagrelease_assets.sensors.lost_runs import report_of_cancelled_run, report_of_failed_run
+from flagrelease_assets.sensors.model_versions import model_versions
+
+ALL_SENSORS = [model_versions, board_follows_reports, report_of_failed_run, report_of_cancelled_run]
