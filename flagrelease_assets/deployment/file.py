@@ -113,11 +113,15 @@ class Deployment(BaseSettings):
     def worker(self, vendor: str) -> DockerWorkerEntry | LocalWorkerEntry:
         """Return the worker of a vendor; raises DeploymentError naming the key to add."""
         if vendor not in self.workers:
-            raise DeploymentError(
-                f"vendor {vendor!r} has no worker: add `workers.{vendor}: {{kind: docker, container: NAME}}` "
-                f"to {self._file}"
-            )
+            raise DeploymentError(self.no_worker(vendor))
         return self.workers[vendor]
+
+    def no_worker(self, vendor: str) -> str:
+        """Return what to do about a vendor that has no worker."""
+        return (
+            f"vendor {vendor!r} has no worker: add `workers.{vendor}: {{kind: docker, container: NAME}}` "
+            f"to {self._file}"
+        )
 
     def model(self, key: str) -> ModelEntry:
         """Return the model of a partition key; raises DeploymentError naming the entry to add."""
