@@ -83,6 +83,8 @@ def judge_install(install: InstallStatus, past: Past, settings: HistorySettings)
 
     found = past.comparable(install, settings.since, difference)
     baseline = last_good(found.results, lambda one, other: bool(_changes(one, other)))
+    if baseline is None and install.reused_from_run:  # reuse proves that the packages are still the same
+        baseline = install
     if baseline is None:
         return _without_baseline(INSTALL_DRIFT, install, found, past)
     changes = _changes(baseline, install)

@@ -222,7 +222,7 @@ def _findings(documents: Documents) -> list[Finding]:
     for name in ("install_status", "env_verification", "run_a_result", "run_b_result"):
         document = documents.get(name)
         if document is None or document.status != Status.PASS:
-            found.append(_step_finding(name, document))
+            found.append(step_finding(name, document))
         elif isinstance(document, ModelRun) and document.errors:
             said = f"{name}: {document.reason or _first(document.errors)}"
             found.append(Finding(check=name, text=said, components=_components(document)))
@@ -233,15 +233,15 @@ def _findings(documents: Documents) -> list[Finding]:
         found.append(Finding(check="diff_analysis", text=said, components=_components(diff)))
     benchmark = documents.get("benchmark_metrics")
     if benchmark is None or benchmark.status != Status.PASS:
-        found.append(_step_finding("benchmark_metrics", benchmark))
+        found.append(step_finding("benchmark_metrics", benchmark))
     found += [Finding(check="outdated", text=text, waivable=False) for text in outdated(documents)]
     accuracy = documents.get("accuracy_metrics")
     if accuracy is not None and accuracy.status in (Status.FAIL, Status.PARTIAL):
-        found.append(_step_finding("accuracy_metrics", accuracy))
+        found.append(step_finding("accuracy_metrics", accuracy))
     return found
 
 
-def _step_finding(name: str, document: StepDocument | None) -> Finding:
+def step_finding(name: str, document: StepDocument | None) -> Finding:
     """Return the finding that a step is not PASS; one that says that there is no evidence is not waivable."""
     seen = document is not None and not isinstance(document, UnreadableResult)
     only_slow = isinstance(document, BenchmarkMetrics) and only_too_slow(document)

@@ -74,5 +74,12 @@ def accepting(finding: Finding, active: Sequence[Waiver]) -> list[Waiver]:
     return [parts[name] for name in dict.fromkeys(finding.components)] if covered else []
 
 
+def accepted(finding: Finding, waivers: Sequence[Waiver], vendor: str, model: str, today: date) -> str | None:
+    """Return in words until when and why a finding of one vendor and model is accepted; None if it is not."""
+    active = [waiver for waiver in waivers if waiver.concerns(vendor, model) and not expired(waiver, today)]
+    said = [f"waived until {waiver.expires}: {waiver.reason}" for waiver in accepting(finding, active)]
+    return "; ".join(said) or None
+
+
 def _named(waiver: Waiver) -> str:
     return f"the waiver of {waiver.subject} ({waiver.reason})"

@@ -73,6 +73,14 @@ def test_unchanged_packages_are_ok() -> None:
     assert (outcome.state, outcome.components) == (CheckState.OK, [])
 
 
+def test_a_reused_installation_is_proven_unchanged_unless_it_had_drifted_when_it_was_measured() -> None:
+    reused = {"run_id": "run-8", "reused_from_run": "run-2"}
+    second, changed = install(2), install(2, vllm="0.13.1")
+    outcome = packages(second.model_copy(update=reused), second)
+    assert (outcome.state, outcome.baseline_run) == (CheckState.OK, "run-2")
+    assert packages(changed.model_copy(update=reused), install(1), changed).state == CheckState.ALERT
+
+
 def test_a_package_that_changed_under_us_is_named_with_its_component() -> None:
     outcome = packages(install(2, flaggems="4.3.0"), install(1))
     assert outcome.state == CheckState.ALERT
