@@ -33,21 +33,18 @@ def judge_outputs(run: ModelRun, past: Past, settings: HistorySettings) -> Check
     """Return whether greedy outputs differ from the last good run's beyond a near tie."""
 
     def difference(one: ModelRun, other: ModelRun) -> str | None:
-        versions = past.model_version(one), past.model_version(other)
-        if None in versions or versions[0] != versions[1]:
-            return "another model revision"
         if (one.stack, one.flags, one.tensor_parallel_size) != (
             other.stack,
             other.flags,
             other.tensor_parallel_size,
         ):
             return "another stack mode"
-        return None
+        return past.other_model_version(one, other)
 
     found = past.comparable(run, settings.since, difference)
     baseline = last_good(found.results, lambda one, other: _agreement(one, other).verdict == "DIVERGE")
     if baseline is None:
-        return _without_baseline(OUTPUT_DRIFT, run, found, past)
+        return _without_baseline(OUTPUT_DRIFT, run, found)
     agreement = _agreement(baseline, run)
     return _against(
         baseline,
@@ -86,7 +83,7 @@ def judge_install(install: InstallStatus, past: Past, settings: HistorySettings)
     if baseline is None and install.reused_from_run:  # reuse proves that the packages are still the same
         baseline = install
     if baseline is None:
-        return _without_baseline(INSTALL_DRIFT, install, found, past)
+        return _without_baseline(INSTALL_DRIFT, install, found)
     changes = _changes(baseline, install)
     lines = [f"{subject}: {before} → {after}" for subject, (before, after) in changes.items()]
     return _against(
@@ -141,12 +138,11 @@ def judge_accuracy(accuracy: AccuracyMetrics, past: Past, settings: ToleranceSet
     """Return whether a score fell below the last good one by more than the set per cent; higher is better."""
 
     def difference(one: AccuracyMetrics, other: AccuracyMetrics) -> str | None:
-        versions = past.model_version(one), past.model_version(other)
-        if None in versions or versions[0] != versions[1]:
-            return "another model revision"
         if one.evaluator != other.evaluator:
             return "another evaluator"
-        return None if _stack(one, past) == _stack(other, past) else "another stack"
+        if _stack(one, past) != _stack(other, past):
+            return "another stack"
+        return past.other_model_version(one, other)
 
     def dropped(one: AccuracyMetrics, other: AccuracyMetrics) -> bool:
         return any(figure.state == CheckState.ALERT for figure in _score_figures(one, other, settings))
@@ -154,7 +150,7 @@ def judge_accuracy(accuracy: AccuracyMetrics, past: Past, settings: ToleranceSet
     found = past.comparable(accuracy, settings.since, difference)
     baseline = last_good(found.results, dropped)
     if baseline is None:
-        return _without_baseline(ACCURACY_DROP, accuracy, found, past)
+        return _without_baseline(ACCURACY_DROP, accuracy, found)
     figures = _score_figures(baseline, accuracy, settings)
     state = overall([figure.state for figure in figures])
     said = [
@@ -208,17 +204,12 @@ def _stack(document: AccuracyMetrics, past: Past) -> str | None:
     return recommended.recommended_stack if isinstance(recommended, RecommendedStack) else None
 
 
-def _without_baseline(check: str, document: StepDocument, found: Comparable[Any], past: Past) -> CheckOutcome:
-    left_out = [
-        *([found.said] if found.said else []),
-        *([f"{past.unreadable} stored files that cannot be read"] if past.unreadable else []),
-    ]
-    said = f" (not counted: {', '.join(left_out)})" if left_out else ""
+def _without_baseline(check: str, document: StepDocument, found: Comparable[Any]) -> CheckOutcome:
     return CheckOutcome(
         check=check,
         step=document.step,
         state=CheckState.INSUFFICIENT_DATA,
-        text=f"there is no earlier comparable result{said}",
+        text=f"there is no earlier comparable result{found.not_counted}",
     )
 
 

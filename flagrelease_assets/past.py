@@ -26,11 +26,15 @@ class Comparable(Generic[D]):
 
     results: Sequence[D]
     left_out: Mapping[str, int] = field(default_factory=dict)
+    unreadable: int = 0
 
     @property
-    def said(self) -> str:
-        """How many results were left out and why, in a few words; "" if none was."""
-        return ", ".join(f"{count} with {reason}" for reason, count in self.left_out.items())
+    def not_counted(self) -> str:
+        """How many stored results do not count and why, in brackets; "" if all do."""
+        said = [f"{count} with {reason}" for reason, count in self.left_out.items()]
+        if self.unreadable:
+            said.append(f"{self.unreadable} stored files that cannot be read")
+        return f" (not counted: {', '.join(said)})" if said else ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,13 @@ class Past:
             return None
         return snapshot.revision or (snapshot.files.digest if snapshot.files else None)
 
+    def other_model_version(self, one: StepDocument, other: StepDocument) -> str | None:
+        """Return that two results are not known to be of the same model version; None if they are."""
+        versions = self.model_version(one), self.model_version(other)
+        if None in versions:
+            return "a model revision that is not known"
+        return None if versions[0] == versions[1] else "another model revision"
+
     def earlier_passes(self, document: D, since: date | None = None) -> list[D]:
         """Return what was measured before a result and passed, each measurement once, oldest first.
 
@@ -103,7 +114,7 @@ class Past:
                 left_out[reason] += 1
             else:
                 alike.append(item)
-        return Comparable(alike, dict(left_out))
+        return Comparable(alike, dict(left_out), self.unreadable)
 
 
 def last_good(results: Sequence[D], drifted: Callable[[D, D], bool]) -> D | None:

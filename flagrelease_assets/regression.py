@@ -33,7 +33,8 @@ JUDGED_METRICS = {"throughput_tok_s": True, "ttft_mean_ms": False, "tpot_mean_ms
 # Newest good results that make the noise band: enough for a spread, few enough to follow slow change.
 BAND_RESULTS = 20
 
-# Larger than any throughput per second or latency in milliseconds; what is beyond is not a measurement.
+# Bounds of any throughput per second or latency in milliseconds; what is beyond is not a measurement.
+SMALLEST_FIGURE = 1e-9
 LARGEST_FIGURE = 1e15
 
 _GRAVEST_FIRST = (
@@ -55,7 +56,7 @@ class Point:
 
 def measured(value: Any) -> bool:
     """Whether a value is a figure at all: a positive finite number of a believable size."""
-    return isinstance(value, int | float) and math.isfinite(value) and 0 < value < LARGEST_FIGURE
+    return isinstance(value, int | float) and SMALLEST_FIGURE <= value < LARGEST_FIGURE
 
 
 def overall(states: Sequence[CheckState]) -> CheckState:
@@ -102,7 +103,7 @@ def judge_figure(
                 **_band(good),
             }
         )
-    dead = isinstance(value, int | float) and math.isfinite(value) and value <= 0 and higher_is_better
+    dead = isinstance(value, int | float) and higher_is_better and -LARGEST_FIGURE < value < SMALLEST_FIGURE
     if not measured(value) and not dead:
         return figure
     number = float(max(value, 0))
@@ -172,7 +173,7 @@ def judge_benchmark(document: BenchmarkMetrics, past: Past, settings: Regression
         check=REGRESSION,
         step=document.step,
         state=state,
-        text=_benchmark_text(state, figures, found, past.unreadable),
+        text=_benchmark_text(state, figures, found),
         figures=figures,
         baseline_run=baseline.baseline_run if baseline else None,
         baseline_at=baseline.baseline_at if baseline else None,
@@ -184,9 +185,9 @@ def _difference(one: BenchmarkMetrics, other: BenchmarkMetrics, past: Past) -> s
 
     The engine's version is no difference: that a new version is slower is what the check is for.
     """
-    versions = past.model_version(one), past.model_version(other)
-    if None in versions or versions[0] != versions[1]:
-        return "another model revision"
+    other_version = past.other_model_version(one, other)
+    if other_version:
+        return other_version
     if one.stack != other.stack:
         return "another stack"
     if _profile_set(one.performance) != _profile_set(other.performance):
@@ -238,10 +239,7 @@ def _baseline(figures: Sequence[CheckFigure]) -> CheckFigure | None:
 
 
 def _benchmark_text(
-    state: CheckState,
-    figures: Sequence[CheckFigure],
-    found: Comparable[BenchmarkMetrics],
-    unreadable: int,
+    state: CheckState, figures: Sequence[CheckFigure], found: Comparable[BenchmarkMetrics]
 ) -> str:
     alerts = [figure for figure in figures if figure.state == CheckState.ALERT]
     if alerts:
@@ -250,12 +248,7 @@ def _benchmark_text(
         return f"no profile is worse than in {min(figure.results for figure in figures)} comparable results"
     if not figures:
         return "no profile passed"
-    said = next(figure.text for figure in figures if figure.state == state)
-    left_out = [
-        *([found.said] if found.said else []),
-        *([f"{unreadable} stored files that cannot be read"] if unreadable else []),
-    ]
-    return f"{said} (not counted: {', '.join(left_out)})" if left_out else said
+    return next(figure.text for figure in figures if figure.state == state) + found.not_counted
 
 
 def too_slow(ratios: Mapping[str, float]) -> list[str]:
