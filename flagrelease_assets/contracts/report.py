@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from flagrelease_assets.contracts.checks import CheckOutcome, WaivedFinding
 from flagrelease_assets.contracts.common import Document, Stack, Status, StepDocument
 
 
@@ -75,6 +76,11 @@ class ReleaseReport(StepDocument):
     steps: ReportSteps
     conclusion: str = ""
     findings: list[str] = Field([], description="What kept the verdict from being PASS, one line each.")
+    notes: list[str] = Field([], description="Alerts of checks that only warn.")
+    waived: list[WaivedFinding] = Field([], description="Findings that a waiver accepts.")
+    waiver_notes: list[str] = Field([], description="Waivers that expired or matched nothing.")
+    verdict_without_waivers: Status | None = Field(None, description="The status as if none were given.")
+    checks: list[CheckOutcome] = Field([], description="This release against its own history.")
     step_lines: list[StepLine] = []
     performance_profiles: list[dict[str, Any]] = []
     reproduce: list[str] = Field([], description="Commands that repeat this release.")

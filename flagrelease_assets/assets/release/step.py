@@ -28,11 +28,14 @@ from flagrelease_assets.contracts.common import (
     UnreadableResult,
     digest,
     upstream_input,
+    utc_now,
 )
 from flagrelease_assets.deployment import DeploymentError
 from flagrelease_assets.partitions import MODEL_DIMENSION, release_partitions, split_release_key
 from flagrelease_assets.resources import DeploymentResource
 from flagrelease_assets.results.store import StoredResultError
+from flagrelease_assets.verdict import step_finding
+from flagrelease_assets.waivers import accepted
 from flagrelease_assets.workers.base import WorkerError, WorkerProblem
 from flagrelease_assets.workers.jobs import SCRIPTS_ROOT
 
@@ -354,14 +357,15 @@ def _check_spec(step: Step) -> dg.AssetCheckSpec:
         asset=step.name,
         blocking=step.blocking_check is not None,
         partitions_def=release_partitions,
-        description="Red on FAIL, a warning on PARTIAL and BLOCKED.",
+        description="Red on FAIL, a warning on PARTIAL, BLOCKED and a waived FAIL.",
     )
 
 
 def _materialization(
     step: Step, document: StepDocument, scope: StepScope
 ) -> dg.MaterializeResult[StepDocument]:
-    failed = document.status == Status.FAIL
+    waived = _waived(step, document, scope)
+    failed = document.status == Status.FAIL and not waived
     passed = document.status in (Status.PASS, Status.SKIPPED)
     return dg.MaterializeResult(
         value=document,
@@ -373,10 +377,26 @@ def _materialization(
                 passed=passed,
                 severity=dg.AssetCheckSeverity.ERROR if failed else dg.AssetCheckSeverity.WARN,
                 description=document.reason,
-                metadata={"status": document.status.value, "errors": len(document.errors)},
+                metadata={
+                    "status": document.status.value,
+                    "errors": len(document.errors),
+                    **({"waived": waived} if waived else {}),
+                },
             )
         ],
     )
+
+
+def _waived(step: Step, document: StepDocument, scope: StepScope) -> str | None:
+    """Return what accepts that a step failed, in words; a check that ends the run is never waived."""
+    if document.status != Status.FAIL or step.blocking_check:
+        return None
+    try:
+        waivers = scope.deployment.waivers
+    except DeploymentError:
+        return None
+    finding = step_finding(step.name, document)
+    return accepted(finding, waivers, scope.vendor, scope.model, utc_now().date())
 
 
 def _published(step: Step, document: StepDocument, scope: StepScope) -> dict[str, Any]:
