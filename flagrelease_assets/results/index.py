@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from flagrelease_assets.contracts.common import StepDocument
 from flagrelease_assets.results.files import StoredResultError, names_in, read_as, write_whole
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from upath import UPath
 
 ROWS = "rows.json"
+ROWS_VERSION = 1
+"""Raised whenever a row gets a field: rows of another version are made again from their documents."""
+
 _SUFFIX = ".json"
 _NO_HISTORY = frozenset({"latest.json", "latest_pass.json", ROWS})
 
@@ -84,18 +87,26 @@ def _order(row: ResultRow) -> tuple[float, str]:
     return row.created_at.timestamp(), row.run_id
 
 
+class _RowsFile(BaseModel):
+    model_config = ConfigDict(defer_build=True)
+
+    version: int
+    rows: list[ResultRow]
+
+
 @cache
-def _adapter() -> TypeAdapter[list[ResultRow]]:
-    return TypeAdapter(list[ResultRow])
+def _adapter() -> TypeAdapter[_RowsFile]:
+    return TypeAdapter(_RowsFile)
 
 
 def _stored(folder: UPath) -> list[ResultRow]:
     try:
-        return read_as(folder / ROWS, _adapter(), "list of rows") or []
+        found = read_as(folder / ROWS, _adapter(), "list of rows")
     except StoredResultError:
         return []
+    return found.rows if found and found.version == ROWS_VERSION else []
 
 
 def _save(folder: UPath, rows: Sequence[ResultRow]) -> None:
-    ordered = sorted(rows, key=_order)
-    write_whole(folder / ROWS, _adapter().dump_json(ordered, exclude_defaults=True).decode())
+    content = _RowsFile(version=ROWS_VERSION, rows=sorted(rows, key=_order))
+    write_whole(folder / ROWS, content.model_dump_json(exclude_defaults=True))

@@ -46,15 +46,21 @@ class ResultRow(BaseModel):
     image_id: str | None = None
     stack_release: str | None = None
     model_revision: str | None = None
-    packages: dict[str, str] = Field({}, description="Version of each package that is there.")
+    packages: dict[str, str] = Field(
+        default_factory=dict, description="Version of each package that is there."
+    )
     recommended_stack: str | None = None
     conclusion: str | None = None
     multichip_component: str | None = None
     profiles_passed: str | None = None
     tensor_parallel_size: int | None = None
-    profiles: Metrics = Field({}, description="Metrics of the profiles on the recommended stack.")
-    base_profiles: Metrics = Field({}, description="Metrics of the same profiles on base.")
-    sizes: dict[str, str] = Field({}, description="Size of each profile: input/output/prompts.")
+    profiles: Metrics = Field(
+        default_factory=dict, description="Metrics of the profiles on the recommended stack."
+    )
+    base_profiles: Metrics = Field(default_factory=dict, description="Metrics of the same profiles on base.")
+    sizes: dict[str, str] = Field(
+        default_factory=dict, description="Size of each profile: input/output/prompts."
+    )
     full_to_base_ratio: float | None = None
     eager: bool | None = Field(None, description="Whether the server ran without graphs, if it said so.")
 
@@ -123,6 +129,7 @@ def _details(document: StepDocument) -> dict[str, Any]:
 def _benchmark(document: BenchmarkMetrics) -> dict[str, Any]:
     performance, base = document.performance, document.base_performance
     configuration = performance.server.get("effective_config") or {}
+    eager = configuration.get("enforce_eager")
     return {
         "recommended_stack": document.stack.value,
         "profiles_passed": performance.profiles_passed,
@@ -134,7 +141,7 @@ def _benchmark(document: BenchmarkMetrics) -> dict[str, Any]:
             for profile in performance.profiles
         },
         "full_to_base_ratio": document.full_to_base_ratio,
-        "eager": configuration.get("enforce_eager"),
+        "eager": eager if isinstance(eager, bool) else None,
     }
 
 
@@ -149,9 +156,9 @@ def _report(document: ReleaseReport) -> dict[str, Any]:
         "conclusion": document.conclusion or None,
         "profiles_passed": document.steps.perf_test.profiles_passed,
         "tensor_parallel_size": document.tensor_parallel_size,
-        "profiles": _metrics((str(profile["name"]), profile.get("metrics") or {}) for profile in profiles),
+        "profiles": _metrics((str(profile.get("name")), profile.get("metrics")) for profile in profiles),
         "sizes": {
-            str(profile["name"]): "/".join(
+            str(profile.get("name")): "/".join(
                 str(profile.get(key)) for key in ("input_len", "output_len", "num_prompts")
             )
             for profile in profiles
@@ -159,10 +166,12 @@ def _report(document: ReleaseReport) -> dict[str, Any]:
     }
 
 
-def _metrics(profiles: Iterable[tuple[str, Mapping[str, float | int | None]]]) -> Metrics:
+def _metrics(profiles: Iterable[tuple[str, Any]]) -> Metrics:
+    """Return the numbers among some profiles' metrics, whatever else is there."""
     return {
-        name: {metric: float(value) for metric, value in metrics.items() if value is not None}
+        name: {str(key): float(value) for key, value in metrics.items() if isinstance(value, int | float)}
         for name, metrics in profiles
+        if isinstance(metrics, Mapping)
     }
 
 

@@ -68,6 +68,14 @@ def test_a_store_without_rows_gets_them_from_its_documents(store: ResultStore) -
     assert (store.folder(*CELL) / ROWS).exists()
 
 
+def test_rows_of_another_version_are_made_again(store: ResultStore) -> None:
+    store.put(benchmark("one"))
+    file = store.folder(*CELL) / ROWS
+    file.write_text(file.read_text().replace('"version":1', '"version":0').replace("100.0", "1.0"))
+    (row,) = store.rows(*CELL).rows
+    assert row.throughput_tok_s == 100.0
+
+
 @pytest.mark.parametrize("content", ["", "[{", '{"no": "list"}', '[{"step": 1}]', "\0" * 40])
 def test_a_broken_rows_file_costs_nothing(store: ResultStore, content: str) -> None:
     store.put(benchmark("one"))
