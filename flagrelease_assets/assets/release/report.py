@@ -37,6 +37,8 @@ from flagrelease_assets.contracts.report import (
 )
 from flagrelease_assets.deployment import DeploymentError, Waiver
 from flagrelease_assets.release_checks import StoredPast, alerts, judge_release
+from flagrelease_assets.results.comparison import last_good_record
+from flagrelease_assets.results.rows import row_of
 from flagrelease_assets.verdict import CANNOT_PROVE, release_verdict
 
 REPORTED_STEPS = (
@@ -60,7 +62,7 @@ def assemble_report(scope: StepScope) -> ReleaseReport:
     verdict = release_verdict(documents, lost_run=scope.lost_run, alerts=found, waivers=_waivers(scope))
     install, snapshot = documents["install_status"], documents["model_snapshot"]
     benchmark = documents["benchmark_metrics"]
-    return scope.document(
+    report = scope.document(
         ReleaseReport,
         status=verdict.status,
         reason=verdict.conclusion,
@@ -84,6 +86,19 @@ def assemble_report(scope: StepScope) -> ReleaseReport:
         reproduce=_reproduce(scope, documents),
         cannot_prove=list(CANNOT_PROVE),
     )
+    return _with_last_good(scope, report) if report.status == Status.FAIL else report
+
+
+def _with_last_good(scope: StepScope, report: ReleaseReport) -> ReleaseReport:
+    """Return a failed release's report with what was good last, and what changed since."""
+    try:
+        rows = scope.store.rows(REPORT_STEP, scope.vendor, scope.model).rows
+    except OSError as error:
+        scope.log(f"the last good release is not known: {error}")
+        return report
+    good = last_good_record(rows, row_of(report))
+    said = str(good) if good else "there is no earlier good release of this model on this vendor"
+    return report.model_copy(update={"last_good": good, "notes": [*report.notes, said]})
 
 
 def _checks(scope: StepScope, documents: Upstream) -> tuple[list[CheckOutcome], list[Finding]]:
