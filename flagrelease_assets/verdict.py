@@ -38,6 +38,9 @@ from flagrelease_assets.waivers import weigh
 
 Documents = Mapping[str, StepDocument | None]
 
+LOST_CONCLUSION = "The run was lost or cancelled: release again."
+"""The conclusion of a report that was made in the place of a lost run's own."""
+
 # What each kind of evidence of a release cannot show, printed in every report.
 CANNOT_PROVE = (
     "Outputs are compared on a few fixed prompts at temperature 0; accuracy on tasks needs an evaluator.",
@@ -161,7 +164,7 @@ def release_verdict(
     """
     if lost_run:
         lost = f"run {lost_run} ended before its report; what is shown is what was stored until then"
-        return _failed("The run was lost or cancelled: release again.", [lost], waivers)
+        return _failed(LOST_CONCLUSION, [lost], waivers)
     impossible = contradictions(documents)
     if impossible:
         return _failed("The results contradict each other; nothing is released.", impossible, waivers)
