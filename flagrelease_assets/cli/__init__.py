@@ -29,6 +29,7 @@ app.command()(release.demo)
 app.command()(ui.ui)
 app.command()(results.status)
 app.command()(results.board)
+app.command()(results.pages)
 app.command()(backfill.backfill)
 app.command()(compare.compare)
 app.command()(judge.classify)
@@ -48,6 +49,7 @@ def main() -> None:
     from flagrelease_assets.demo.progress import DemoError
     from flagrelease_assets.deployment import DeploymentError
     from flagrelease_assets.home import HomeError
+    from flagrelease_assets.page_server import PageServerError
     from flagrelease_assets.results.store import StoredResultError
     from flagrelease_assets.workers.base import WorkerError
 
@@ -61,6 +63,7 @@ def main() -> None:
         DeploymentError,
         HomeError,
         InvalidModelKeyError,
+        PageServerError,
         StoredResultError,
         UnknownVendorError,
         WorkerError,

@@ -134,3 +134,8 @@ class BoardCell(Document):
     throughput_tok_s: float | None = None
     profiles_passed: str | None = None
     reason: str | None = None
+    trend: list[float | None] = Field([], description="Best throughput of the last releases, oldest first.")
+    changed: list[str] = Field([], description="What is new since the release before.")
+    releases: int = 0
+    unreadable: int = Field(0, description="Stored reports that cannot be read.")
+    expected: bool = Field(True, description="Whether the deployment has a worker and an entry for it.")

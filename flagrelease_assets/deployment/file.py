@@ -65,6 +65,9 @@ class Deployment(BaseSettings):
     waivers: list[Waiver] = []
     hubs: ClientSettings = Field(ClientSettings(), description="How the model hubs are reached.")
     discovery: list[DiscoveryRule] = Field([], description="Models of a hub that need no entry of their own.")
+    pages_url: str = Field(
+        "http://127.0.0.1:3001", description="Where `flagrelease ui` serves reports, board and logs."
+    )
     on_new_version: Literal["release", "observe"] = Field(
         "release", description="Whether a new model version is released on every vendor, or only noted."
     )

@@ -6,10 +6,12 @@ Does not belong here: finding the cells (results), how the page looks (`template
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import quote
 
 from flagrelease_assets.contracts.report import BoardCell
 from flagrelease_assets.reporting.pages import render_page
@@ -19,13 +21,29 @@ VERDICTS = ("PASS", "PARTIAL", "FAIL", "SKIPPED", "BLOCKED", "untested")
 
 NOT_REPORTED = "no result is stored"
 
+HEAT_STEPS = 5
+"""Steps of the heat map's scale, each a fifth of the row's best throughput."""
+
+TREND_WIDTH, TREND_HEIGHT = 100, 22
+
 
 @dataclass(frozen=True)
 class PlacedCell:
-    """A cell in its row; ``share`` is its throughput in percent of the row's best."""
+    """A cell in its row.
+
+    Attributes:
+        cell: what is shown.
+        share: its throughput in per cent of the row's best.
+        heat: the step of the heat map's scale, from 1 (slowest) to HEAT_STEPS (the row's best).
+        trend: the throughputs of its last releases as the points of a line, or "" for fewer than two.
+        page: where its newest report is, relative to the board's page.
+    """
 
     cell: BoardCell
     share: float | None
+    heat: int | None
+    trend: str
+    page: str | None
 
 
 @dataclass(frozen=True)
@@ -58,6 +76,9 @@ def board_html(cells: list[BoardCell], vendors: list[str], models: list[str], ge
             "vendors": columns,
             "legend": [(verdict, counts[verdict]) for verdict in VERDICTS],
             "cell_count": counts.total(),
+            "heat_steps": range(1, HEAT_STEPS + 1),
+            "got": sum(1 for row in rows for item in row.cells if item.cell.verdict != "untested"),
+            "missing": _missing(rows),
             "generated_at": generated_at,
         },
     )
@@ -70,7 +91,44 @@ def _untested(vendor: str, model: str) -> BoardCell:
 def _row(model: str, cells: Iterable[BoardCell]) -> Row:
     listed = list(cells)
     best = max((cell.throughput_tok_s or 0.0 for cell in listed), default=0.0)
-    return Row(model, tuple(PlacedCell(cell, _share(cell.throughput_tok_s, best)) for cell in listed))
+    return Row(model, tuple(_placed(cell, best) for cell in listed))
+
+
+def _placed(cell: BoardCell, best: float) -> PlacedCell:
+    share = _share(cell.throughput_tok_s, best)
+    return PlacedCell(
+        cell=cell,
+        share=share,
+        heat=None if share is None else max(1, math.ceil(share / 100 * HEAT_STEPS)),
+        trend=trend_points(cell.trend),
+        page=f"../reports/{quote(cell.vendor)}/{quote(cell.model)}/{quote(cell.run_id)}.html"
+        if cell.run_id
+        else None,
+    )
+
+
+def _missing(rows: Iterable[Row]) -> list[tuple[str, int]]:
+    """Return why expected cells have no result, with how many cells each reason has, the most first."""
+    reasons = Counter(
+        item.cell.reason or NOT_REPORTED
+        for row in rows
+        for item in row.cells
+        if item.cell.expected and item.cell.verdict in ("untested", "BLOCKED", "SKIPPED")
+    )
+    return reasons.most_common()
+
+
+def trend_points(values: Sequence[float | None]) -> str:
+    """Return values as the points of an SVG line, oldest left; "" if fewer than two were measured."""
+    known = [(index, value) for index, value in enumerate(values) if value is not None]
+    if len(known) < 2:
+        return ""
+    low, high = min(value for _, value in known), max(value for _, value in known)
+    span, last = (high - low) or 1.0, len(values) - 1
+    return " ".join(
+        f"{index / last * TREND_WIDTH:.1f},{TREND_HEIGHT - 2 - (value - low) / span * (TREND_HEIGHT - 4):.1f}"
+        for index, value in known
+    )
 
 
 def _share(value: float | None, best: float) -> float | None:

@@ -47,7 +47,7 @@ def flagrelease(folder: Path, *arguments: str) -> subprocess.CompletedProcess[st
         (["frobnicate"], "No such command 'frobnicate'"),
         (["release", "cpu", "org/toy", "-d", "/nowhere.yaml"], "/nowhere.yaml: no such file"),
         (["worker", "check", "nvidia"], "vendor 'nvidia' has no worker"),
-        (["models", "add", "org/other"], "model 'org--other' has no entry"),
+        (["models", "add", "org|other"], "model 'org|other' cannot be a partition key"),
         (["classify", "/nowhere.log"], "'/nowhere.log' does not exist"),
         (["demo", "--engine", "podman"], "unknown engine 'podman'"),
     ],
@@ -87,7 +87,7 @@ def test_models_list_shows_keys(folder: Path) -> None:
 
 
 def test_status_shows_a_corrupt_report_as_untested_with_the_reason(folder: Path) -> None:
-    report = folder / ".flagrelease/results/release_report/cpu/org--toy/latest.json"
+    report = folder / ".flagrelease/results/release_report/cpu/org--toy/run.json"
     report.parent.mkdir(parents=True)
     report.write_text('{"schema_version"', encoding="utf-8")
     done = flagrelease(folder, "status", "--json")

@@ -1,28 +1,21 @@
 """`release_board`: one page over all vendors and models, made of the stored reports.
 
-Belongs here: the asset and the cells it is made of. Does not belong here: how the page looks (`reporting`).
+Belongs here: the asset, and which cells are expected.
+Does not belong here: the cells (`results/board.py`), how the page looks (`reporting`).
 """
-
-from collections.abc import Iterable
 
 import dagster as dg
 
+from flagrelease_assets.assets.release.metadata import page_url
 from flagrelease_assets.assets.release.step import RELEASE_GROUP
-from flagrelease_assets.contracts import ReleaseReport
 from flagrelease_assets.contracts.common import utc_now
 from flagrelease_assets.contracts.report import BoardCell
 from flagrelease_assets.deployment import DeploymentError
 from flagrelease_assets.resources import DeploymentResource
-from flagrelease_assets.results.store import ResultStore, StoredResultError
+from flagrelease_assets.results.board import board_cells
 
 BOARD = "release_board"
 BOARD_FILE = "board/index.html"
-
-
-def board_cells(store: ResultStore, expected: Iterable[tuple[str, str]]) -> list[BoardCell]:
-    """Return a cell for every expected or released (vendor, model), untested ones with the reason."""
-    cells = sorted({*expected, *store.cells("release_report")})
-    return [_cell(store, vendor, model) for vendor, model in cells]
 
 
 def write_board(deployment: DeploymentResource) -> tuple[str, list[BoardCell]]:
@@ -45,29 +38,6 @@ def expected_cells(deployment: DeploymentResource) -> list[tuple[str, str]]:
     return [(vendor, entry.key) for vendor in settings.workers for entry in settings.models]
 
 
-def _cell(store: ResultStore, vendor: str, model: str) -> BoardCell:
-    try:
-        report = store.latest("release_report", vendor, model)
-    except StoredResultError as error:
-        return BoardCell(vendor=vendor, model=model, verdict="untested", reason=str(error))
-    if not isinstance(report, ReleaseReport):
-        return BoardCell(vendor=vendor, model=model, verdict="untested", reason="no release has run")
-    throughputs = [
-        profile["metrics"].get("throughput_tok_s") or 0.0 for profile in report.performance_profiles
-    ]
-    return BoardCell(
-        vendor=vendor,
-        model=model,
-        verdict=report.status,
-        recommended_stack=report.steps.model_verify.recommended_stack,
-        created_at=report.created_at,
-        run_id=report.run_id,
-        throughput_tok_s=max(throughputs, default=None),
-        profiles_passed=report.steps.perf_test.profiles_passed,
-        reason=report.conclusion,
-    )
-
-
 @dg.asset(
     name=BOARD,
     group_name=RELEASE_GROUP,
@@ -81,6 +51,16 @@ def release_board(deployment: DeploymentResource) -> dg.MaterializeResult[None]:
     path, cells = write_board(deployment)
     counts = {
         f"{word.lower()}_cells": sum(1 for cell in cells if cell.verdict == word)
-        for word in ("PASS", "PARTIAL", "FAIL", "untested")
+        for word in ("PASS", "PARTIAL", "FAIL", "SKIPPED", "BLOCKED", "untested")
     }
-    return dg.MaterializeResult(metadata={"board": dg.MetadataValue.path(path), **counts})
+    return dg.MaterializeResult(
+        metadata={**_link(deployment), "board": dg.MetadataValue.path(path), **counts}
+    )
+
+
+def _link(deployment: DeploymentResource) -> dict[str, dg.UrlMetadataValue]:
+    try:
+        pages_url = deployment.load().pages_url
+    except DeploymentError:
+        return {}
+    return {"board_link": dg.MetadataValue.url(page_url(pages_url, BOARD_FILE))}

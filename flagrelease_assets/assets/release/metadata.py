@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import singledispatch
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import quote
 
 import dagster as dg
 
@@ -37,8 +38,11 @@ PLOTTED_METRICS = {
 }
 
 
-def step_metadata(document: StepDocument, store: ResultStore) -> Metadata:
-    """Return the metadata of a materialization: what all steps have, then what this one adds."""
+def step_metadata(document: StepDocument, store: ResultStore, pages_url: str | None = None) -> Metadata:
+    """Return the metadata of a materialization: what all steps have, then what this one adds.
+
+    With ``pages_url``, where pages are served, logs and the result are links.
+    """
     metadata: Metadata = {
         "status": document.status.value,
         "duration_s": document.duration_s,
@@ -75,7 +79,22 @@ def step_metadata(document: StepDocument, store: ResultStore) -> Metadata:
         folders = {PurePosixPath(log).parent for job in document.jobs for log in job.logs}
         if len(folders) == 1:
             metadata["log_folder"] = dg.MetadataValue.path(str(store.root / str(folders.pop())))
+        if pages_url:
+            logs = [log for job in document.jobs for log in job.logs]
+            metadata["logs"] = dg.MetadataValue.md("\n".join(_link(log, pages_url) for log in logs) or "none")
+    if pages_url:
+        result = f"{document.step}/{document.vendor}/{document.model}/{document.run_id}.json"
+        metadata["result"] = dg.MetadataValue.url(page_url(pages_url, result))
     return {**metadata, **details(document)}
+
+
+def page_url(pages_url: str, name: str) -> str:
+    """Return where a file of the results is served."""
+    return f"{pages_url.rstrip('/')}/{quote(name)}"
+
+
+def _link(log: str, pages_url: str) -> str:
+    return f"- [{PurePosixPath(log).name}]({page_url(pages_url, log)})"
 
 
 @singledispatch

@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from flagrelease_assets.assets.release.metadata import page_url
 from flagrelease_assets.assets.release.scope import StepScope
 from flagrelease_assets.assets.release.step import Step, Upstream
 from flagrelease_assets.contracts import (
@@ -233,7 +234,11 @@ def publish_report(scope: StepScope, report: ReleaseReport) -> dict[str, Any]:
     markdown = report_markdown(report, documents)
     page = scope.store.put_text(report_file(report, "html"), report_html(report, documents))
     scope.store.put_text(report_file(report, "md"), markdown)
-    return {"report": dg.MetadataValue.md(markdown), "report_page": dg.MetadataValue.path(str(page))}
+    metadata = {"report": dg.MetadataValue.md(markdown), "report_page": dg.MetadataValue.path(str(page))}
+    if scope.pages_url:
+        address = page_url(scope.pages_url, report_file(report, "html"))
+        return {"report_link": dg.MetadataValue.url(address), **metadata}
+    return metadata
 
 
 def report_file(report: ReleaseReport, suffix: str) -> str:

@@ -188,6 +188,14 @@ class StepScope:
             deployment = Deployment.model_construct()
         return Redactor(deployment.secret_values.values())
 
+    @property
+    def pages_url(self) -> str | None:
+        """Where reports and logs are served; None if the deployment is unreadable."""
+        try:
+            return self.deployment.pages_url
+        except DeploymentError:
+            return None
+
     def log(self, message: str) -> None:
         """Write a message to the run's log, without secrets."""
         self.emit(self.redactor.text(message))

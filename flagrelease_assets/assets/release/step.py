@@ -384,7 +384,10 @@ def _materialization(
     passed = document.status in (Status.PASS, Status.SKIPPED)
     return dg.MaterializeResult(
         value=document,
-        metadata={**step_metadata(document, scope.store), **_published(step, document, scope)},
+        metadata={
+            **step_metadata(document, scope.store, scope.pages_url),
+            **_published(step, document, scope),
+        },
         data_version=dg.DataVersion(digest([document.fingerprint or document.run_id, document.status])),
         check_results=[
             dg.AssetCheckResult(
