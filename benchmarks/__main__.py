@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import definitions_load, error_layers, releases
+from benchmarks import definitions_load, error_layers, many_cells, new_versions, releases
 from benchmarks.figures import Figure, NotMeasurableError, Outcome, as_json, table
 
 BENCHMARKS: Mapping[str, Callable[[], tuple[Figure, ...]]] = {
@@ -25,6 +25,8 @@ BENCHMARKS: Mapping[str, Callable[[], tuple[Figure, ...]]] = {
     "second_model": releases.measure_second_model,
     "release_in_container": releases.measure_in_container,
     "error_layers": error_layers.measure_figures,
+    "many_cells": many_cells.measure,
+    "new_versions": new_versions.measure,
 }
 
 

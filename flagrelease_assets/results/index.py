@@ -57,7 +57,7 @@ def record_row(folder: UPath, document: StepDocument) -> None:
     """Put a document's row into the file of its cell; a failure costs nothing that a reader cannot mend."""
     with suppress(OSError):
         others = [row for row in _stored(folder) if row.run_id != document.run_id]
-        _save(folder, [*others, row_of(document)])
+        save_rows(folder, [*others, row_of(document)])
 
 
 def read_rows(folder: UPath, read_document: Callable[[str], StepDocument | None]) -> Rows:
@@ -79,7 +79,7 @@ def read_rows(folder: UPath, read_document: Callable[[str], StepDocument | None]
             made += [row_of(document)] if document else []
     if made:
         with suppress(OSError):  # a reader may not be allowed to write
-            _save(folder, [*stored, *made])
+            save_rows(folder, [*stored, *made])
     return Rows(tuple(sorted([*stored, *made], key=_order)), tuple(unreadable))
 
 
@@ -107,6 +107,7 @@ def _stored(folder: UPath) -> list[ResultRow]:
     return found.rows if found and found.version == ROWS_VERSION else []
 
 
-def _save(folder: UPath, rows: Sequence[ResultRow]) -> None:
+def save_rows(folder: UPath, rows: Sequence[ResultRow]) -> None:
+    """Write the rows of a cell."""
     content = _RowsFile(version=ROWS_VERSION, rows=sorted(rows, key=_order))
     write_whole(folder / ROWS, content.model_dump_json(exclude_defaults=True))

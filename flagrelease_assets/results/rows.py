@@ -26,6 +26,21 @@ Metrics = dict[str, dict[str, float]]
 """Numbers of a benchmark: profile -> metric -> value."""
 
 
+KEPT_METRICS = frozenset(
+    {
+        "throughput_req_s",
+        "throughput_tok_s",
+        "total_tok_s",
+        "ttft_mean_ms",
+        "ttft_p99_ms",
+        "tpot_mean_ms",
+        "tpot_p99_ms",
+        "latency_p99_ms",
+    }
+)
+"""The metrics of a profile that a row has; the document has them all."""
+
+
 class ResultRow(BaseModel):
     """One stored result; a field that its step does not know is None or empty."""
 
@@ -167,9 +182,13 @@ def _report(document: ReleaseReport) -> dict[str, Any]:
 
 
 def _metrics(profiles: Iterable[tuple[str, Any]]) -> Metrics:
-    """Return the numbers among some profiles' metrics, whatever else is there."""
+    """Return the numbers that a row keeps of some profiles' metrics, whatever else is there."""
     return {
-        name: {str(key): float(value) for key, value in metrics.items() if isinstance(value, int | float)}
+        name: {
+            key: float(value)
+            for key, value in metrics.items()
+            if key in KEPT_METRICS and isinstance(value, int | float)
+        }
         for name, metrics in profiles
         if isinstance(metrics, Mapping)
     }
