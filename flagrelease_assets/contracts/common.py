@@ -92,11 +92,15 @@ class JobRecord(Document):
 
     name: str
     program: str
+    attempt: int = Field(
+        1, description="Number of the attempt; a later one follows a failure of the harness."
+    )
     ended_by: str = Field(description="exited, deadline, idle, cancelled, lease, lost or spawn_failed.")
     exit_code: int | None = None
     signal: int | None = None
     duration_s: float
     deadline_s: float
+    error: str | None = Field(None, description="Why it did not pass, in one line.")
     logs: list[str] = Field([], description="Complete logs of it and its server, relative to the results.")
 
 

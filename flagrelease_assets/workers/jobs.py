@@ -37,6 +37,7 @@ from flagrelease_assets.workers.log_lines import LogLines
 
 __all__ = [
     "SCRIPTS_ROOT",
+    "Connection",
     "ExitRecord",
     "JobHandle",
     "JobOutcome",
@@ -86,7 +87,8 @@ def run_job(
     the job first, as far as the worker can be reached; otherwise its lease does.
     Raises WorkerError if the worker cannot be reached for ``timeouts.reconnect_s``.
     """
-    handle = prepare_job(worker, spec, scripts_root=scripts_root)
+    connection = Connection(worker.timeouts.reconnect_s)
+    handle = connection.ask(lambda: prepare_job(worker, spec, scripts_root=scripts_root))
     try:
         start_job(worker, handle, spec.secret_env)
         return follow_job(
@@ -126,6 +128,7 @@ def prepare_job(worker: Worker, spec: JobSpec, *, scripts_root: Path = SCRIPTS_R
         "idle_s": spec.idle_s,
         "grace_s": spec.grace_s,
         "lease_s": spec.lease_s,
+        "lock": spec.lock,
         "run_token": run_token,
         "activity_paths": [path.replace(JOB_DIR_PLACEHOLDER, job_dir) for path in spec.activity_paths],
     }
@@ -145,7 +148,7 @@ def prepare_job(worker: Worker, spec: JobSpec, *, scripts_root: Path = SCRIPTS_R
 
 def start_job(worker: Worker, handle: JobHandle, secret_env: dict[str, str]) -> None:
     """Start a prepared job; a second start does nothing, so a lost connection is no reason to give up."""
-    connection = _Connection(worker.timeouts.reconnect_s)
+    connection = Connection(worker.timeouts.reconnect_s)
     connection.ask(lambda: _supervise(worker, handle, "start", env=secret_env))
 
 
@@ -165,7 +168,7 @@ def follow_job(
     """
     redactor = redactor or Redactor()
     lines, tail, count, offset = LogLines(redactor), deque[str](maxlen=LOG_TAIL_LINES), 0, 0
-    connection = _Connection(worker.timeouts.reconnect_s)
+    connection = Connection(worker.timeouts.reconnect_s)
     pause_s = min(_FIRST_POLL_S, poll_s)
     give_up = time.monotonic() + handle.deadline_s + handle.grace_s + STOP_MARGIN_S
     if log_file:
@@ -217,7 +220,7 @@ def cancel_job(worker: Worker, handle: JobHandle) -> ExitRecord | None:
     return None
 
 
-class _Connection:
+class Connection:
     """Asks a worker again, with growing pauses, until it has been out of reach for ``limit_s`` seconds."""
 
     def __init__(self, limit_s: float) -> None:

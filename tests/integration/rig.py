@@ -61,7 +61,11 @@ class Rig:
         return DeploymentResource(path=str(self.deployment_file), scripts_root=str(self.scripts))
 
     def local_worker(self, name: str) -> dict[str, Any]:
-        return {"kind": "local", "work_root": str(self.folder / f"worker-{name}")}
+        return {
+            "kind": "local",
+            "work_root": str(self.folder / f"worker-{name}"),
+            "lock_root": str(self.folder / "locks"),
+        }
 
     def answer(self, answers: Canned, *, real: Collection[str] = ()) -> None:
         """Let the programs give these answers from now on (healthy ones otherwise); `real` ones run."""

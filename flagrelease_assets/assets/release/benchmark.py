@@ -13,7 +13,7 @@ from typing import Any
 from container_scripts.server_config import configuration_differences
 from flagrelease_assets.assets.release.model_runs import model_plan, run_settings, stack_environment
 from flagrelease_assets.assets.release.phases import (
-    PROGRAM_OVERHEAD_SECONDS,
+    benchmark_deadline,
     SERVER_LOG,
     RunPlan,
     engine_arguments,
@@ -119,7 +119,7 @@ def _measure(scope: StepScope, plan: RunPlan) -> JobReport[BenchmarkRun]:
         "benchmark_stack",
         arguments,
         BenchmarkRun,
-        deadline_s=timeouts.benchmark_total(len(profiles), repeats) + PROGRAM_OVERHEAD_SECONDS,
+        deadline_s=benchmark_deadline(timeouts, len(profiles), repeats),
         idle_s=timeouts.benchmark_idle,
         logs=(SERVER_LOG,),
         activity_paths=("{job_dir}/profiles",),

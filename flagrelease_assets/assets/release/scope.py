@@ -16,7 +16,10 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
+from flagrelease_assets.assets.release.attempts import attempt_name, is_worth_another_attempt
+from flagrelease_assets.assets.release.budget import Budget, budget_of, timeouts_of
 from flagrelease_assets.assets.release.findings import job_finding
+from flagrelease_assets.assets.release.log_batches import LineBatches
 from flagrelease_assets.catalog import (
     Catalog,
     InstallPlan,
@@ -43,16 +46,18 @@ from flagrelease_assets.deployment import (
 from flagrelease_assets.redaction import Redactor
 from flagrelease_assets.results.store import ResultStore
 from flagrelease_assets.workers.base import Worker, WorkerError
+from flagrelease_assets.workers.device_lock import Contender, visible_devices
 from flagrelease_assets.workers.factory import open_worker
-from flagrelease_assets.workers.jobs import SCRIPTS_ROOT, JobOutcome, JobSpec, run_job
+from flagrelease_assets.workers.jobs import SCRIPTS_ROOT, Connection, JobOutcome, JobSpec, run_job
 from flagrelease_assets.workers.observe import observe
 
 D = TypeVar("D", bound=StepDocument)
 R = TypeVar("R", bound=JobResult)
 
-LOG_FLUSH_SECONDS = 1.0
-LOG_FLUSH_LINES = 200
 MAX_LOG_BYTES = 256 << 20
+
+HoldDevices = Callable[[Worker, Contender, Callable[[str], None]], str | None]
+"""Holds a worker's devices for a run, and returns the record that polls renew."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,9 @@ class StepScope:
     scripts_root: Path = SCRIPTS_ROOT
     observed_version: ObservedVersion | None = None
     lost_run: str | None = None
+    root_run_id: str | None = None
+    hold_devices: HoldDevices | None = None
+    lock_record: str | None = None
     jobs: list[JobRecord] = field(default_factory=list)
 
     @cached_property
@@ -147,18 +155,40 @@ class StepScope:
 
         Raises DeploymentError for a name or value that is none.
         """
-        overrides = self.worker_entry.deadlines
-        try:
-            return Timeouts.model_validate({**self.vendor_facts.timeouts.model_dump(), **overrides})
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            raise DeploymentError(f"workers.{self.vendor}.deadlines.{key}: {first['msg']}") from error
+        return timeouts_of(self.vendor_facts, self.worker_entry)
+
+    @property
+    def budget(self) -> Budget:
+        """The longest that a whole release may take on this worker; raises DeploymentError."""
+        return budget_of(
+            self.vendor_facts,
+            self.worker_entry,
+            profiles=len(self.catalog.profiles_for(self.vendor)),
+            probes_s=self.catalog.probe_limits,
+        )
 
     @cached_property
     def worker(self) -> Worker:
-        """The opened worker; raises WorkerError or DeploymentError with the one line that helps."""
-        return open_worker(self.worker_entry, withheld=self.deployment.secrets)
+        """The opened worker, its devices held for this run.
+
+        Raises WorkerError or DeploymentError with the one line that helps.
+        """
+        worker = open_worker(self.worker_entry, withheld=self.deployment.secrets)
+        if self.hold_devices:
+            self.lock_record = self.hold_devices(worker, self._contender, self.log)
+        return worker
+
+    @property
+    def _contender(self) -> Contender:
+        variable, entry = self.vendor_facts.visible_devices_variable, self.worker_entry
+        return Contender(
+            run_id=self.run_id,
+            root_run_id=self.root_run_id or self.run_id,
+            vendor=self.vendor,
+            devices=visible_devices(variable, {**self.vendor_facts.environment, **entry.environment}),
+            lock_root=entry.lock_root,
+            scripts_root=self.scripts_root,
+        )
 
     @cached_property
     def worker_identity(self) -> WorkerIdentity:
@@ -245,12 +275,12 @@ class StepScope:
             activity_paths: files and folders whose change is a sign of life beside the log.
             with_secrets: whether the program gets the deployment's secret variables.
 
+        What the harness failed is tried again, `retries` times at most, and every attempt is kept.
+
         Returns:
             How it ended; raises WorkerError only if the worker could not be reached at all.
         """
-        started = time.monotonic()
         _ = self.worker_identity  # every result says where it was measured
-        self.log(f"{name}: started {program} (deadline {deadline_s:.0f} s)")
         spec = JobSpec(
             run_id=self.run_id,
             step=self.step,
@@ -265,10 +295,27 @@ class StepScope:
             grace_s=self.timeouts.stop_grace,
             inputs=dict(inputs or {}),
             activity_paths=(*(f"{{job_dir}}/{log}" for log in logs), *activity_paths),
+            lock=self.lock_record,
         )
+        attempts = 1 + self.worker_entry.retries
+        for attempt in range(1, attempts + 1):
+            report = self._attempt(spec, kind, logs, attempt)
+            if attempt == attempts or not is_worth_another_attempt(report.error):
+                break
+            self.log(
+                f"{name}: the harness failed, not the model; attempt {attempt + 1} of {attempts} follows"
+            )
+        return report
+
+    def _attempt(self, asked: JobSpec, kind: type[R], logs: tuple[str, ...], attempt: int) -> JobReport[R]:
+        """Run one attempt at a job, and keep its record and its logs."""
+        started = time.monotonic()
+        name = attempt_name(asked.name, attempt)
+        spec = asked.model_copy(update={"name": name})
+        self.log(f"{name}: started {spec.program} (deadline {spec.deadline_s:.0f} s)")
         with tempfile.TemporaryDirectory(prefix="flagrelease-") as folder:
             log_file = Path(folder) / "job.log"
-            lines = _LineBatches(lambda text: self.log(f"[{name}]\n{text}"))
+            lines = LineBatches(lambda text: self.log(f"[{name}]\n{text}"))
             outcome = run_job(
                 self.worker,
                 spec,
@@ -282,22 +329,24 @@ class StepScope:
         for log in logs:
             texts[f"{name}.{log}"] = self._read_log(f"{outcome.job_dir}/{log}")
         log_names = [self._keep_log(file, text) for file, text in texts.items() if text]
+        document, wrong_shape = _parse(outcome, kind)
+        ended_well = outcome.completed and outcome.exit.code == 0 and not outcome.exit.survivors
+        passed = ended_well and document is not None and document.status in ("PASS", "PARTIAL", "SKIPPED")
+        error = None if passed else job_finding(self.step, asked.name, outcome, document, wrong_shape, texts)
         self.jobs.append(
             JobRecord(
                 name=name,
-                program=program,
+                program=spec.program,
+                attempt=attempt,
                 ended_by=outcome.exit.reason,
                 exit_code=outcome.exit.code,
                 signal=outcome.exit.signal,
                 duration_s=round(time.monotonic() - started, 3),
-                deadline_s=deadline_s,
+                deadline_s=spec.deadline_s,
+                error=error.cause if error else None,
                 logs=log_names,
             )
         )
-        document, wrong_shape = _parse(outcome, kind)
-        ended_well = outcome.completed and outcome.exit.code == 0 and not outcome.exit.survivors
-        passed = ended_well and document is not None and document.status in ("PASS", "PARTIAL", "SKIPPED")
-        error = None if passed else job_finding(self.step, name, outcome, document, wrong_shape, texts)
         self.log(
             f"{name}: {document.status if document else 'no result'} after {self.jobs[-1].duration_s:.1f} s"
         )
@@ -306,7 +355,8 @@ class StepScope:
     def _read_log(self, path: str) -> str:
         """Return a log that a program left, without secrets; empty if it left none or a hopeless one."""
         try:
-            content = self.worker.read_file(path, max_bytes=MAX_LOG_BYTES)
+            connection = Connection(self.worker.timeouts.reconnect_s)
+            content = connection.ask(lambda: self.worker.read_file(path, max_bytes=MAX_LOG_BYTES))
         except WorkerError as error:
             self.log(f"{path}: {error}")
             return ""
@@ -316,25 +366,6 @@ class StepScope:
         name = self.store.log_name(self.vendor, self.model, self.run_id, self.step, file)
         self.store.put_text(name, text)
         return name
-
-
-@dataclass
-class _LineBatches:
-    """Collects log lines so that the Dagster log gets a message a second, not one for each line."""
-
-    emit: Callable[[str], None]
-    _lines: list[str] = field(default_factory=list)
-    _since: float = field(default_factory=time.monotonic)
-
-    def add(self, line: str) -> None:
-        self._lines.append(line)
-        if len(self._lines) >= LOG_FLUSH_LINES or time.monotonic() - self._since >= LOG_FLUSH_SECONDS:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._lines:
-            self.emit("\n".join(self._lines))
-        self._lines, self._since = [], time.monotonic()
 
 
 def _parse(outcome: JobOutcome, kind: type[R]) -> tuple[R | None, str | None]:

@@ -21,6 +21,7 @@ from flagrelease_assets.assets.release.metadata import step_metadata
 from flagrelease_assets.assets.release.scope import ObservedVersion, StepScope
 from flagrelease_assets.catalog import CatalogError
 from flagrelease_assets.contracts.common import (
+    Component,
     ErrorRecord,
     Status,
     StepDocument,
@@ -29,6 +30,7 @@ from flagrelease_assets.contracts.common import (
     upstream_input,
 )
 from flagrelease_assets.deployment import DeploymentError
+from flagrelease_assets.device_locks import DeviceLocks
 from flagrelease_assets.partitions import MODEL_DIMENSION, release_partitions, split_release_key
 from flagrelease_assets.resources import DeploymentResource
 from flagrelease_assets.results.store import StoredResultError
@@ -223,13 +225,19 @@ def _known_error(step: str, error: Exception) -> ErrorRecord:
             step,
             str(error),
             category=error.category,
-            component="network" if error.category in UNREACHABLE else "user",
+            component=_component(error.category),
             fatal=True,
             retryable=error.retryable,
         )
     if isinstance(error, StoredResultError):
         return finding(step, str(error), category="harness", component="unknown")
     return finding(step, str(error), category="configuration", fatal=True)
+
+
+def _component(problem: WorkerProblem) -> Component:
+    if problem is WorkerProblem.DEVICE_BUSY:
+        return "unknown"
+    return "network" if problem in UNREACHABLE else "user"
 
 
 def build_step_asset(step: Step) -> dg.AssetsDefinition:
@@ -253,9 +261,10 @@ def build_step_asset(step: Step) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         config: StepConfig,
         deployment: DeploymentResource,
+        devices: DeviceLocks,
         **upstream: StepDocument | None,
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads this
-        scope = _open_scope(step, context, deployment, upstream)
+        scope = _open_scope(step, context, deployment, devices, upstream)
         document = run_step(step, scope, force=config.force or _force_by_tag(step, context))
         return _materialization(step, document, scope)
 
@@ -272,6 +281,7 @@ def _open_scope(
     step: Step,
     context: dg.AssetExecutionContext,
     deployment: DeploymentResource,
+    devices: DeviceLocks,
     upstream: Upstream,
 ) -> StepScope:
     vendor, model = split_release_key(context.partition_key)
@@ -287,6 +297,8 @@ def _open_scope(
         scripts_root=Path(deployment.scripts_root) if deployment.scripts_root else SCRIPTS_ROOT,
         observed_version=_observed_version(context, model) if step.reads_model_version else None,
         lost_run=context.run.tags.get(LOST_RUN_TAG),
+        root_run_id=context.run.root_run_id,
+        hold_devices=devices.hold,
     )
 
 
