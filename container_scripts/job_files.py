@@ -6,6 +6,7 @@ Does not belong here: processes, and what follows from what the files say.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -13,6 +14,8 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from container_scripts.document import Document, write_atomically
 from container_scripts.processes import Process, ProcessId, boot_id, boot_time
+
+RESERVED_BYTES = 64 << 10
 
 
 class Job(NamedTuple):
@@ -45,6 +48,7 @@ class JobDirectory:
         self._exit = os.path.join(self.path, "exit.json")
         self._lease = os.path.join(self.path, "lease")
         self._cancel = os.path.join(self.path, "cancel")
+        self._reserve = os.path.join(self.path, "reserve")
 
     def job(self) -> Job:
         """Read job.json; raises ValueError naming what is wrong with it, OSError if it is not there."""
@@ -96,8 +100,17 @@ class JobDirectory:
         """Return what ``claim`` or ``write_state`` wrote last, or None for a job that was never started."""
         return _read_json(self._state)
 
+    def reserve_room(self) -> None:
+        """Keep room for exit.json, so that a job which fills the disk can still be recorded as ended."""
+        with open(self._reserve, "wb") as handle:
+            handle.write(bytes(RESERVED_BYTES))
+            handle.flush()
+            os.fsync(handle.fileno())
+
     def write_exit(self, document: Document) -> None:
         """Record how the job ended; nothing of it runs any more."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._reserve)
         write_atomically(self._exit, json.dumps(document))
 
     def exit(self) -> Optional[Document]:

@@ -80,6 +80,7 @@ class Supervisor:
             raise OSError(ctypes.get_errno(), "this kernel refuses PR_SET_CHILD_SUBREAPER")
         signal.signal(signal.SIGTERM, self._on_term)
         self._directory.renew_lease()
+        self._directory.reserve_room()
         self._directory.write_state(self._identity, self._marker, [])
 
     def run(self) -> None:

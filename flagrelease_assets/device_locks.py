@@ -9,6 +9,8 @@ from collections.abc import Callable
 import dagster as dg
 from pydantic import PrivateAttr
 
+from flagrelease_assets.assets.release.clean_hands import DeviceMemory
+from flagrelease_assets.assets.release.devices import Hold
 from flagrelease_assets.workers.base import Worker, WorkerError
 from flagrelease_assets.workers.device_lock import Contender
 from flagrelease_assets.workers.jobs import Connection
@@ -18,9 +20,10 @@ class DeviceLocks(dg.ConfigurableResource[None]):
     """Holds the devices of a run's worker; the steps of one run share it, because they share a process."""
 
     _held: dict[Contender, Worker] = PrivateAttr(default_factory=dict)
+    _memory: dict[Contender, DeviceMemory] = PrivateAttr(default_factory=dict)
 
-    def hold(self, worker: Worker, contender: Contender, say: Callable[[str], None]) -> str | None:
-        """Take the devices, or go on holding them; returns the record that polls renew.
+    def hold(self, worker: Worker, contender: Contender, say: Callable[[str], None]) -> Hold:
+        """Take the devices, or go on holding them.
 
         A worker that this run has reached before is waited for like one that has a job running. Raises
         WorkerError, with category device_busy if another release holds on to them.
@@ -31,7 +34,7 @@ class DeviceLocks(dg.ConfigurableResource[None]):
         else:
             record = contender.take(worker, say).record
         self._held[contender] = worker
-        return record
+        return Hold(record, self._memory.setdefault(contender, DeviceMemory()))
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Give everything back; what cannot be reached gives itself back when its lease is over."""

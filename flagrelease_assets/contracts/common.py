@@ -87,6 +87,16 @@ class ErrorRecord(Document):
     ts: str = Field(default_factory=lambda: utc_now().isoformat(timespec="seconds"))
 
 
+class DeviceTraces(Document):
+    """The memory of a run's devices around one job, in MiB by device index."""
+
+    before_mb: dict[str, int] = {}
+    after_mb: dict[str, int] = {}
+    freed: bool | None = Field(None, description="Whether it was back at its earlier level; null if unknown.")
+    waited_s: float = 0.0
+    reason: str | None = Field(None, description="Why it is unknown, or what was not freed.")
+
+
 class JobRecord(Document):
     """One supervised program of a step: how it ended and where its log is kept."""
 
@@ -101,6 +111,9 @@ class JobRecord(Document):
     duration_s: float
     deadline_s: float
     error: str | None = Field(None, description="Why it did not pass, in one line.")
+    devices: DeviceTraces | None = Field(
+        None, description="Device memory around it, for a job that uses any."
+    )
     logs: list[str] = Field([], description="Complete logs of it and its server, relative to the results.")
 
 

@@ -164,13 +164,6 @@ def holders_of(worker: Worker, lock_root: str, scripts_root: Path = SCRIPTS_ROOT
     return [_parsed(HolderFacts, row) for row in answer.get("holders", [])]
 
 
-def visible_devices(variable: str | None, environment: dict[str, str]) -> tuple[str, ...]:
-    """Return the devices that a worker's settings leave visible: their indices, or all of them."""
-    named = environment.get(variable, "") if variable else ""
-    devices = tuple(part.strip() for part in named.split(",") if part.strip())
-    return devices if devices and all(part.isdecimal() for part in devices) else (ALL_DEVICES,)
-
-
 def this_machine() -> str:
     """Return what names this boot and pid namespace, so that a pid means one process; empty if unknown."""
     try:

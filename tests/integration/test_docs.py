@@ -64,6 +64,7 @@ WORKER_PROGRAMS = (
     "install_package",
     "validate_packages",
     "worker_identity",
+    "device_memory",
     "prepare_model",
     "run_offline_inference",
     "test_serve_mode",

@@ -13,11 +13,29 @@ from pydantic import ValidationError
 from flagrelease_assets.catalog import PACKAGE_ORDER, Timeouts, Vendor
 from flagrelease_assets.deployment import DeploymentError, DockerWorkerEntry, LocalWorkerEntry
 
+PROGRAM_OVERHEAD_SECONDS = 60.0
+"""What a program may take beside what it waits for: its start, its imports, writing its document."""
+
 MOST_ARMS = 3
 """Runs that take the full stack apart, at most (`arms.py`)."""
 
 BENCHMARKED_STACKS = 2
 """A recommended full stack is measured beside base."""
+
+
+def offline_deadline(timeouts: Timeouts) -> float:
+    """Return the limit in seconds of an offline phase as a job."""
+    return timeouts.offline_total + PROGRAM_OVERHEAD_SECONDS
+
+
+def serve_deadline(timeouts: Timeouts) -> float:
+    """Return the limit in seconds of a serve phase as a job."""
+    return timeouts.serve_total + PROGRAM_OVERHEAD_SECONDS
+
+
+def benchmark_deadline(timeouts: Timeouts, profiles: int, repeats: int) -> float:
+    """Return the limit in seconds of benchmarking one stack as a job."""
+    return timeouts.benchmark_total(profiles, repeats) + PROGRAM_OVERHEAD_SECONDS
 
 
 @dataclass(frozen=True)
@@ -56,8 +74,6 @@ def release_budget(
         probes_s: limits in seconds of the vendors' tools that detection asks.
         retries: further attempts at a job that the harness failed.
     """
-    from flagrelease_assets.assets.release.phases import benchmark_deadline, offline_deadline, serve_deadline
-
     offline, serve = offline_deadline(timeouts), serve_deadline(timeouts)
     once = {
         "install_status": timeouts.collect_environment(probes_s)

@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from flagrelease_assets.assets.release.budget import offline_deadline, serve_deadline
 from flagrelease_assets.assets.release.engine_arguments import as_assignments
 from flagrelease_assets.assets.release.scope import JobReport, StepScope
 from flagrelease_assets.assets.release.stacks import StackEnvironment
-from flagrelease_assets.catalog import Timeouts
 from flagrelease_assets.contracts.common import ErrorRecord
 from flagrelease_assets.contracts.model_run import PhaseDocument
 from flagrelease_assets.deployment import ModelEntry
 
-PROGRAM_OVERHEAD_SECONDS = 60.0
 SERVER_LOG = "server.log"
 
 
@@ -57,21 +56,6 @@ def run_phases(scope: StepScope, plan: RunPlan) -> RunReport:
     return RunReport(run_offline(scope, plan), run_serve(scope, plan), plan.stack.flags)
 
 
-def offline_deadline(timeouts: Timeouts) -> float:
-    """Return the limit in seconds of an offline phase as a job."""
-    return timeouts.offline_total + PROGRAM_OVERHEAD_SECONDS
-
-
-def serve_deadline(timeouts: Timeouts) -> float:
-    """Return the limit in seconds of a serve phase as a job."""
-    return timeouts.serve_total + PROGRAM_OVERHEAD_SECONDS
-
-
-def benchmark_deadline(timeouts: Timeouts, profiles: int, repeats: int) -> float:
-    """Return the limit in seconds of benchmarking one stack as a job."""
-    return timeouts.benchmark_total(profiles, repeats) + PROGRAM_OVERHEAD_SECONDS
-
-
 def run_offline(scope: StepScope, plan: RunPlan) -> JobReport[PhaseDocument]:
     """Run the fixed prompts through vLLM's offline engine."""
     options = [f"--extra-arg={option}" for option in as_assignments(engine_arguments(scope, plan))]
@@ -81,6 +65,7 @@ def run_offline(scope: StepScope, plan: RunPlan) -> JobReport[PhaseDocument]:
         [*_model_arguments(plan), *options, "--timeout", str(scope.timeouts.offline_total)],
         PhaseDocument,
         deadline_s=offline_deadline(scope.timeouts),
+        uses_devices=True,
         idle_s=scope.timeouts.startup_idle,
         env=run_environment(scope, plan),
         env_unset=plan.stack.absent,
@@ -104,6 +89,7 @@ def run_serve(scope: StepScope, plan: RunPlan) -> JobReport[PhaseDocument]:
         ],
         PhaseDocument,
         deadline_s=serve_deadline(timeouts),
+        uses_devices=True,
         idle_s=timeouts.serve_idle,
         env=run_environment(scope, plan),
         env_unset=plan.stack.absent,

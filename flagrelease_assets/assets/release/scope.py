@@ -9,8 +9,8 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -18,6 +18,8 @@ from pydantic import ValidationError
 
 from flagrelease_assets.assets.release.attempts import attempt_name, is_worth_another_attempt
 from flagrelease_assets.assets.release.budget import Budget, budget_of, timeouts_of
+from flagrelease_assets.assets.release.clean_hands import MemoryWatch
+from flagrelease_assets.assets.release.devices import Hold, HoldDevices, contender_of, used_memory
 from flagrelease_assets.assets.release.findings import job_finding
 from flagrelease_assets.assets.release.log_batches import LineBatches
 from flagrelease_assets.catalog import (
@@ -46,7 +48,6 @@ from flagrelease_assets.deployment import (
 from flagrelease_assets.redaction import Redactor
 from flagrelease_assets.results.store import ResultStore
 from flagrelease_assets.workers.base import Worker, WorkerError
-from flagrelease_assets.workers.device_lock import Contender, visible_devices
 from flagrelease_assets.workers.factory import open_worker
 from flagrelease_assets.workers.jobs import SCRIPTS_ROOT, Connection, JobOutcome, JobSpec, run_job
 from flagrelease_assets.workers.observe import observe
@@ -55,9 +56,6 @@ D = TypeVar("D", bound=StepDocument)
 R = TypeVar("R", bound=JobResult)
 
 MAX_LOG_BYTES = 256 << 20
-
-HoldDevices = Callable[[Worker, Contender, Callable[[str], None]], str | None]
-"""Holds a worker's devices for a run, and returns the record that polls renew."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ class StepScope:
     lost_run: str | None = None
     root_run_id: str | None = None
     hold_devices: HoldDevices | None = None
-    lock_record: str | None = None
+    hold: Hold = field(default_factory=Hold)
     jobs: list[JobRecord] = field(default_factory=list)
 
     @cached_property
@@ -175,20 +173,11 @@ class StepScope:
         """
         worker = open_worker(self.worker_entry, withheld=self.deployment.secrets)
         if self.hold_devices:
-            self.lock_record = self.hold_devices(worker, self._contender, self.log)
+            contender = contender_of(self.run_id, self.root_run_id, self.vendor_facts, self.worker_entry)
+            self.hold = self.hold_devices(
+                worker, replace(contender, scripts_root=self.scripts_root), self.log
+            )
         return worker
-
-    @property
-    def _contender(self) -> Contender:
-        variable, entry = self.vendor_facts.visible_devices_variable, self.worker_entry
-        return Contender(
-            run_id=self.run_id,
-            root_run_id=self.root_run_id or self.run_id,
-            vendor=self.vendor,
-            devices=visible_devices(variable, {**self.vendor_facts.environment, **entry.environment}),
-            lock_root=entry.lock_root,
-            scripts_root=self.scripts_root,
-        )
 
     @cached_property
     def worker_identity(self) -> WorkerIdentity:
@@ -258,6 +247,7 @@ class StepScope:
         logs: tuple[str, ...] = (),
         activity_paths: tuple[str, ...] = (),
         with_secrets: bool = False,
+        uses_devices: bool = False,
     ) -> JobReport[R]:
         """Run one program in the worker under supervision and keep its log.
 
@@ -274,6 +264,7 @@ class StepScope:
             logs: further logs that the program writes into its folder, kept and judged like its own.
             activity_paths: files and folders whose change is a sign of life beside the log.
             with_secrets: whether the program gets the deployment's secret variables.
+            uses_devices: whether device memory has to be free before it, and is again after it.
 
         What the harness failed is tried again, `retries` times at most, and every attempt is kept.
 
@@ -295,11 +286,11 @@ class StepScope:
             grace_s=self.timeouts.stop_grace,
             inputs=dict(inputs or {}),
             activity_paths=(*(f"{{job_dir}}/{log}" for log in logs), *activity_paths),
-            lock=self.lock_record,
+            lock=self.hold.record,
         )
         attempts = 1 + self.worker_entry.retries
         for attempt in range(1, attempts + 1):
-            report = self._attempt(spec, kind, logs, attempt)
+            report = self._attempt(spec, kind, logs, attempt, uses_devices)
             if attempt == attempts or not is_worth_another_attempt(report.error):
                 break
             self.log(
@@ -307,11 +298,14 @@ class StepScope:
             )
         return report
 
-    def _attempt(self, asked: JobSpec, kind: type[R], logs: tuple[str, ...], attempt: int) -> JobReport[R]:
+    def _attempt(
+        self, asked: JobSpec, kind: type[R], logs: tuple[str, ...], attempt: int, uses_devices: bool
+    ) -> JobReport[R]:
         """Run one attempt at a job, and keep its record and its logs."""
         started = time.monotonic()
         name = attempt_name(asked.name, attempt)
         spec = asked.model_copy(update={"name": name})
+        devices = self._memory_watch.before_job(name) if uses_devices else None
         self.log(f"{name}: started {spec.program} (deadline {spec.deadline_s:.0f} s)")
         with tempfile.TemporaryDirectory(prefix="flagrelease-") as folder:
             log_file = Path(folder) / "job.log"
@@ -328,6 +322,7 @@ class StepScope:
             texts = {f"{name}.log": log_file.read_text(encoding="utf-8", errors="replace")}
         for log in logs:
             texts[f"{name}.{log}"] = self._read_log(f"{outcome.job_dir}/{log}")
+        devices = self._memory_watch.after_job(name, devices) if devices else None
         log_names = [self._keep_log(file, text) for file, text in texts.items() if text]
         document, wrong_shape = _parse(outcome, kind)
         ended_well = outcome.completed and outcome.exit.code == 0 and not outcome.exit.survivors
@@ -344,6 +339,7 @@ class StepScope:
                 duration_s=round(time.monotonic() - started, 3),
                 deadline_s=spec.deadline_s,
                 error=error.cause if error else None,
+                devices=devices,
                 logs=log_names,
             )
         )
@@ -351,6 +347,11 @@ class StepScope:
             f"{name}: {document.status if document else 'no result'} after {self.jobs[-1].duration_s:.1f} s"
         )
         return JobReport(outcome, document, error)
+
+    @property
+    def _memory_watch(self) -> MemoryWatch:
+        measure = partial(used_memory, self.observe, self.vendor_facts, self.worker_entry)
+        return MemoryWatch(self.hold.memory, measure, self.log, self.worker.timeouts.busy_s)
 
     def _read_log(self, path: str) -> str:
         """Return a log that a program left, without secrets; empty if it left none or a hopeless one."""
