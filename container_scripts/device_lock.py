@@ -82,6 +82,11 @@ class Record:
     held_s: float
     renewed_s: float
 
+    @property
+    def is_stale(self) -> bool:
+        """Whether nobody has renewed it for its lease."""
+        return self.renewed_s > self.holder.lease_s
+
     def to_dict(self) -> Document:
         """Return what the host is told of it."""
         return {**asdict(self.holder), "held_s": round(self.held_s, 1), "renewed_s": round(self.renewed_s, 1)}
@@ -91,18 +96,19 @@ def take(folder: str, wanted: Holder, dead_runs: Tuple[str, ...] = ()) -> Docume
     """Take the devices, or say who has them: {"taken", "holder", "replaced", "record"}.
 
     A run that holds them already renews its hold. ``dead_runs`` are runs whose holder the host has seen
-    dead; they, and earlier attempts of the same run, are replaced. Raises OSError if the folder cannot be
-    used.
+    dead; they, stale holders, and earlier attempts of the same run are replaced. Raises OSError if the
+    folder cannot be used.
     """
     with _guard(folder):
-        rivals = [record for record in _living(folder) if wanted.wants_the_same(record.holder)]
+        rivals = [record for record in _records(folder) if wanted.wants_the_same(record.holder)]
         others = [record for record in rivals if record.holder.run_id != wanted.run_id]
         replaced = [record for record in others if _may_replace(record, wanted, dead_runs)]
         left = [record for record in others if record not in replaced]
         if left:
             return {"taken": False, "holder": left[0].to_dict(), "replaced": [], "record": None}
         for record in replaced:
-            os.unlink(record.path)
+            with contextlib.suppress(PermissionError):  # another user's stale record counts for nothing
+                os.unlink(record.path)
         path = _path_of(folder, wanted.run_id)
         if len(rivals) > len(others):
             renew(path)
@@ -129,11 +135,13 @@ def renew(path: str) -> None:
 
 def holders(folder: str) -> List[Record]:
     """Return the records whose holders still renew them; none if there is no folder yet."""
-    return _living(folder) if os.path.isdir(folder) else []
+    records = _records(folder) if os.path.isdir(folder) else []
+    return [record for record in records if not record.is_stale]
 
 
 def _may_replace(record: Record, wanted: Holder, dead_runs: Tuple[str, ...]) -> bool:
-    return record.holder.root_run_id == wanted.root_run_id or record.holder.run_id in dead_runs
+    earlier_attempt = record.holder.root_run_id == wanted.root_run_id
+    return record.is_stale or earlier_attempt or record.holder.run_id in dead_runs
 
 
 @contextlib.contextmanager
@@ -167,10 +175,10 @@ def _lock(descriptor: int, folder: str) -> None:
         time.sleep(_PAUSE_S)
 
 
-def _living(folder: str) -> List[Record]:
+def _records(folder: str) -> List[Record]:
     names = sorted(name for name in os.listdir(folder) if name.endswith(_SUFFIX))[:MAX_RECORDS]
     records = [_read(os.path.join(folder, name)) for name in names]
-    return [record for record in records if record and record.renewed_s <= record.holder.lease_s]
+    return [record for record in records if record]
 
 
 def _read(path: str) -> Optional[Record]:
