@@ -18,7 +18,7 @@ from flagrelease_assets.workers.jobs import SCRIPTS_ROOT
 
 Canned = Mapping[str, Mapping[str, Any]]
 
-_RUN_AS_PROGRAM = 'if __name__ == "__main__":\n'
+RUN_AS_PROGRAM = 'if __name__ == "__main__":\n'
 _ANSWER = """import json, os, sys, time
 here = os.path.dirname(os.path.abspath(__file__))
 name = os.path.splitext(os.path.basename(__file__))[0]
@@ -213,8 +213,8 @@ def make_instant_scripts(folder: Path, answers: Canned | None = None, real: Coll
         if program in real:
             continue
         choices = answer if "default" in answer else {"default": answer}
-        importable, _, _ = (root / f"{program}.py").read_text(encoding="utf-8").partition(_RUN_AS_PROGRAM)
-        double = importable + _RUN_AS_PROGRAM + textwrap.indent(_ANSWER, "    ")
+        importable, _, _ = (root / f"{program}.py").read_text(encoding="utf-8").partition(RUN_AS_PROGRAM)
+        double = importable + RUN_AS_PROGRAM + textwrap.indent(_ANSWER, "    ")
         (root / f"{program}.py").write_text(double, encoding="utf-8")
         (root / f"{program}_answers.json").write_text(json.dumps(choices), encoding="utf-8")
     return root

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from container_scripts.lost_jobs import MARKER_VARIABLE
 from container_scripts.processes import Process, all_processes, has_variable
 from container_scripts.scripts_digest import script_files
 from flagrelease_assets.workers.base import Completed
 from flagrelease_assets.workers.docker import DockerWorker
 from flagrelease_assets.workers.jobs import SCRIPTS_ROOT, JobSpec
+from tests.doubles.instant_scripts import RUN_AS_PROGRAM
+from tests.integration.rig import Rig
 
 PATIENCE_S = 60
 T = TypeVar("T")
@@ -113,3 +118,37 @@ class BreakingDockerWorkerDouble(DockerWorker):
         if path.endswith("result.json"):
             self._reach("fetch")
         return super().read_file(path, max_bytes=max_bytes)
+
+
+def assert_clean(rig: Rig) -> None:
+    """Every job that was started on the rig's workers has ended with all its processes; no device is held."""
+    jobs = [Path(file).parent for file in rig.folder.glob("worker-*/runs/*/*/*/state.json")]
+    assert jobs, "nothing ran"
+    assert [job for job in jobs if not (job / "exit.json").exists()] == []
+    markers = [json.loads((job / "state.json").read_text()).get("marker", "none") for job in jobs]
+    living = [p for p in all_processes() if p.alive]
+    assert [p for p in living if any(has_variable(p.id.pid, MARKER_VARIABLE, m) for m in markers)] == []
+    assert list((rig.folder / "locks").iterdir()) == []
+
+
+def sabotage(rig: Rig, program: str, step: str, code: str, *, times: int = 1) -> None:
+    """Let a program of the rig's worker do ``code`` first, in its first ``times`` starts within ``step``.
+
+    ``code`` has ``output`` (where the result belongs), ``token``, and the usual modules at hand.
+    """
+    assert rig.scripts is not None
+    file = rig.scripts / f"{program}.py"
+    counter = rig.folder / f"sabotaged-{program}-{step}"
+    counter.unlink(missing_ok=True)
+    body = f"""
+import json, os, pathlib, signal, sys, time
+output, token = sys.argv[-1], os.environ.get("FLAGRELEASE_RUN_TOKEN")
+counter = pathlib.Path({str(counter)!r})
+starts = int(counter.read_text()) if counter.exists() else 0
+if "/{step}/" in os.getcwd() and starts < {times}:
+    counter.write_text(str(starts + 1))
+    print("sabotaged", flush=True)
+{textwrap.indent(textwrap.dedent(code), "    ")}
+"""
+    head, main, tail = file.read_text(encoding="utf-8").partition(RUN_AS_PROGRAM)
+    file.write_text(head + main + textwrap.indent(body, "    ") + tail, encoding="utf-8")
