@@ -47,6 +47,8 @@ UNUSABLE_JOB = 2
 """Exit code for a job directory that cannot be used; Python itself ends so if this file is missing."""
 
 EXIT_WRITE_LIMIT_S = 60.0
+UP = b"up"
+MAX_WORDS_BYTES = 2000
 
 _TICK_S = 0.1
 _SCAN_S = 0.5
@@ -219,14 +221,20 @@ def start(directory: JobDirectory, job: Job) -> Document:
         _become_supervisor(directory, job, writer)
     os.close(writer)
     os.waitpid(child, 0)
-    ready = os.read(reader, 1)
-    if not ready:
-        raise OSError(f"the supervisor did not come up; see {directory.supervisor_log}")
+    said = os.read(reader, MAX_WORDS_BYTES)
+    os.close(reader)
+    if said != UP:
+        words = said.decode("utf-8", "replace") or f"see {directory.supervisor_log}"
+        raise OSError(f"the supervisor did not come up: {words}")
     return {"started": True}
 
 
 def _become_supervisor(directory: JobDirectory, job: Job, ready: int) -> None:
-    """Leave the session of the starter, supervise, and end this process; never returns."""
+    """Leave the session of the starter, supervise, and end this process; never returns.
+
+    ``ready`` takes one word once the job is supervised, or what went wrong.
+    """
+    up = False
     try:
         os.setsid()
         if os.fork() != 0:
@@ -237,10 +245,13 @@ def _become_supervisor(directory: JobDirectory, job: Job, ready: int) -> None:
             os.dup2(source, target)
         supervisor = Supervisor(directory, job)
         supervisor.prepare()
-        os.write(ready, b"1")
+        os.write(ready, UP)
         os.close(ready)
+        up = True
         supervisor.run()
     except BaseException as failure:
+        if not up:
+            os.write(ready, describe_exception(failure)["error"].encode()[:MAX_WORDS_BYTES])
         sys.stderr.write(describe_exception(failure)["traceback"])
         sys.stderr.flush()
         os._exit(1)
