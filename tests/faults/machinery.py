@@ -122,13 +122,18 @@ class BreakingDockerWorkerDouble(DockerWorker):
 
 def assert_clean(rig: Rig) -> None:
     """Every job that was started on the rig's workers has ended with all its processes; no device is held."""
-    jobs = [Path(file).parent for file in rig.folder.glob("worker-*/runs/*/*/*/state.json")]
+    assert_clean_below(rig.folder)
+
+
+def assert_clean_below(folder: Path) -> None:
+    """The same of workers whose work roots and locks lie below ``folder``."""
+    jobs = [Path(file).parent for file in folder.glob("worker-*/runs/*/*/*/state.json")]
     assert jobs, "nothing ran"
     assert [job for job in jobs if not (job / "exit.json").exists()] == []
     markers = [json.loads((job / "state.json").read_text()).get("marker", "none") for job in jobs]
     living = [p for p in all_processes() if p.alive]
     assert [p for p in living if any(has_variable(p.id.pid, MARKER_VARIABLE, m) for m in markers)] == []
-    assert list((rig.folder / "locks").iterdir()) == []
+    assert list((folder / "locks").iterdir()) == []
 
 
 def sabotage(rig: Rig, program: str, step: str, code: str, *, times: int = 1) -> None:
@@ -137,8 +142,13 @@ def sabotage(rig: Rig, program: str, step: str, code: str, *, times: int = 1) ->
     ``code`` has ``output`` (where the result belongs), ``token``, and the usual modules at hand.
     """
     assert rig.scripts is not None
-    file = rig.scripts / f"{program}.py"
-    counter = rig.folder / f"sabotaged-{program}-{step}"
+    sabotage_scripts(rig.scripts, rig.folder, program, step, code, times)
+
+
+def sabotage_scripts(scripts: Path, folder: Path, program: str, step: str, code: str, times: int = 1) -> None:
+    """Do the same in a folder of worker programs; ``folder`` gets the file that says it has happened."""
+    file = scripts / f"{program}.py"
+    counter = folder / f"sabotaged-{program}-{step}"
     counter.unlink(missing_ok=True)
     body = f"""
 import json, os, pathlib, signal, sys, time

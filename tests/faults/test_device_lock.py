@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from container_scripts import device_lock as records
+from container_scripts import job_cleanup
 from container_scripts.job_cleanup import KEPT_RUNS, end_orphans, prune
 from container_scripts.job_files import JobDirectory
 from container_scripts.processes import ProcessId, boot_time, is_alive
@@ -213,8 +214,9 @@ def test_a_living_job_of_another_run_is_left_alone(
 
 
 def test_a_supervisor_that_hangs_long_after_its_lease_is_ended_with_its_job(
-    local_worker: LocalWorker, scripts_root: Path
+    local_worker: LocalWorker, scripts_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(job_cleanup, "END_LIMIT_S", 1.0)
     handle = prepare_job(local_worker, toy("time.sleep(99)", lease_s=5), scripts_root=scripts_root)
     start_job(local_worker, handle, {})
     wait_for(lambda: left_of(handle.run_token), "program")

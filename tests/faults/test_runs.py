@@ -61,19 +61,24 @@ def read_until(process: subprocess.Popen[str], words: str) -> list[str]:
 def outcome_of(process: subprocess.Popen[str]) -> tuple[dict[str, Any], list[str]]:
     assert process.stdout is not None
     lines = process.stdout.readlines()
+    assert lines and lines[-1].startswith("{"), f"killed by the watchdog after saying {lines[-5:]}"
     answer: dict[str, Any] = json.loads(lines[-1])
     return answer, lines
 
 
-def token_of_running_job(rig: Rig, step: str) -> str:
+def token_of_sabotaged_job(rig: Rig, program: str, step: str) -> str:
+    """Return the run token of the job that is being sabotaged, once it is."""
+
     def look() -> str | None:
+        if not (rig.folder / f"sabotaged-{program}-{step}").exists():
+            return None
         for file in rig.folder.glob(f"worker-cpu/runs/*/{step}/*/job.json"):
             token = str(json.loads(file.read_text())["run_token"])
             if left_of(token):
                 return token
         return None
 
-    return wait_for(look, f"a running job of {step}")
+    return wait_for(look, f"a sabotaged job of {step}")
 
 
 KILLED_IN = {
@@ -92,7 +97,7 @@ def test_a_run_that_is_killed_in_a_step_leaves_no_orphan_and_its_repetition_goes
     rig.write_deployment()
     sabotage(rig, KILLED_IN[step], step, "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(99)")
     with release(rig) as killed:
-        token = token_of_running_job(rig, step)
+        token = token_of_sabotaged_job(rig, KILLED_IN[step], step)
         killed.send_signal(signal.SIGKILL)
         killed.wait()
     assert left_of(token), "a job outlives its host"
@@ -105,9 +110,10 @@ def test_a_run_that_is_killed_in_a_step_leaves_no_orphan_and_its_repetition_goes
     said = "".join(lines)
     assert "took the devices over from run " in said and "ended what a dead run had left" in said
     assert left_of(token) == []
-    for name in done:
+    for name, was in before.items():
         again = rig.resource.store().latest(name, "cpu", "org--toy")
-        assert again is not None and again.reused_from_run == before[name].run_id, name  # type: ignore[union-attr]
+        assert again is not None and was is not None
+        assert again.reused_from_run == (was.run_id if was.status == Status.PASS else None), name
     assert_clean(rig)
 
 
@@ -115,7 +121,7 @@ def test_two_releases_on_one_worker_run_one_after_the_other_and_both_end_well(ri
     rig.write_deployment()
     sabotage(rig, "collect_env_info", "install_status", "time.sleep(4)")
     with release(rig) as first:
-        token_of_running_job(rig, "install_status")
+        token_of_sabotaged_job(rig, "collect_env_info", "install_status")
         with release(rig) as second:
             answers = [outcome_of(first)[0]]
             answer, lines = outcome_of(second)
@@ -130,7 +136,7 @@ def test_a_release_that_cannot_wait_long_enough_fails_as_busy_and_names_the_hold
     rig.write_deployment()
     sabotage(rig, "collect_env_info", "install_status", "time.sleep(30)")
     with release(rig) as first:
-        token = token_of_running_job(rig, "install_status")
+        token = token_of_sabotaged_job(rig, "collect_env_info", "install_status")
         result = rig.run()
         assert left_of(token), "the job of the other release was touched"
         assert first.poll() is None
