@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,6 +115,20 @@ def test_a_run_that_is_killed_in_a_step_leaves_no_orphan_and_its_repetition_goes
         again = rig.resource.store().latest(name, "cpu", "org--toy")
         assert again is not None and was is not None
         assert again.reused_from_run == (was.run_id if was.status == Status.PASS else None), name
+    assert_clean(rig)
+
+
+def test_a_run_that_is_interrupted_ends_its_job_and_gives_the_devices_back(rig: Rig) -> None:
+    rig.write_deployment()
+    stubborn = "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(99)"
+    sabotage(rig, "run_offline_inference", "run_a_result", stubborn)
+    with release(rig) as interrupted:
+        token = token_of_sabotaged_job(rig, "run_offline_inference", "run_a_result")
+        interrupted.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        wait_for(lambda: not left_of(token), "the end of the job")
+        assert time.monotonic() - began < 10
+        interrupted.wait(30)
     assert_clean(rig)
 
 

@@ -217,7 +217,7 @@ def test_every_make_target_exists(page: Path) -> None:
 
 COMMON_WORKER_FIELDS = {
     **ReleaseSettings.model_fields,
-    **{name: DockerWorkerEntry.model_fields[name] for name in ("work_root", "timeouts")},
+    **{name: DockerWorkerEntry.model_fields[name] for name in ("work_root", "lock_root", "timeouts")},
 }
 
 
