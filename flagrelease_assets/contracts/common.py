@@ -133,6 +133,7 @@ class StepDocument(Document):
     errors: list[ErrorRecord] = []
     worker: WorkerIdentity | None = None
     jobs: list[JobRecord] = []
+    housekeeping: list[str] = Field([], description="What was waited for or cleaned up in the worker before.")
     fingerprint: str = Field("", description="Digest of everything this result depends on.")
     fingerprint_inputs: dict[str, str] = Field({}, description="What went into the fingerprint, by name.")
     reused_from_run: str | None = Field(None, description="Run that measured this, when reused.")

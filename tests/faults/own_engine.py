@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import signal
+import subprocess
 import sys
 import tarfile
 import tempfile
@@ -121,11 +122,14 @@ class FaultyEngine:
         self.client.api.import_image_from_data(archive.getvalue(), repository=repository, tag=tag)
 
     def clean(self) -> None:
-        for identity in self._made:
-            with contextlib.suppress(docker.errors.NotFound):
-                self.client.containers.get(identity).remove(force=True)
-        self.client.close()
-        self.stop()
+        """Remove the containers and stop the engine; without the first they would outlive the second."""
+        try:
+            for identity in self._made:
+                with contextlib.suppress(docker.errors.NotFound):
+                    self.client.containers.get(identity).remove(force=True)
+            self.client.close()
+        finally:
+            self.stop()
 
 
 @contextmanager
@@ -135,12 +139,20 @@ def own_engine() -> Iterator[FaultyEngine]:
     engine = FaultyEngine(folder)
     try:
         engine.start()
-        engine.load_image()
-        yield engine
-    finally:
-        with contextlib.suppress(AssertionError):
+        try:
+            engine.load_image()
+            yield engine
+        finally:
             engine.clean()
+    finally:
+        _unmount(folder / "data")
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unmount(data: Path) -> None:
+    """Take away the mounts that a killed engine leaves on its data folder, one for each start."""
+    while subprocess.run(["umount", "--lazy", str(data)], capture_output=True, check=False).returncode == 0:
+        pass
 
 
 def _is_child_of(identity: ProcessId, parent: int) -> bool:

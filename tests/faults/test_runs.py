@@ -111,6 +111,8 @@ def test_a_run_that_is_killed_in_a_step_leaves_no_orphan_and_its_repetition_goes
     said = "".join(lines)
     assert "took the devices over from run " in said and "ended what a dead run had left" in said
     assert left_of(token) == []
+    first = rig.resource.store().latest("install_status", "cpu", "org--toy")
+    assert first is not None and any("dead run" in line for line in first.housekeeping), "it is kept"
     for name, was in before.items():
         again = rig.resource.store().latest(name, "cpu", "org--toy")
         assert again is not None and was is not None

@@ -100,6 +100,7 @@ class StepScope:
     hold_devices: HoldDevices | None = None
     hold: Hold = field(default_factory=Hold)
     jobs: list[JobRecord] = field(default_factory=list)
+    housekeeping: list[str] = field(default_factory=list)
 
     @cached_property
     def deployment(self) -> Deployment:
@@ -197,6 +198,10 @@ class StepScope:
         """Write a message to the run's log, without secrets."""
         self.emit(self.redactor.text(message))
 
+    def _note(self, message: str) -> None:
+        self.housekeeping.append(message)
+        self.log(message)
+
     def upstream_document(self, step: str, kind: type[D]) -> D:
         """Return an upstream document that a gate has already found to be there."""
         document = self.upstream[step]
@@ -214,6 +219,7 @@ class StepScope:
                 "run_id": self.run_id,
                 "created_at": utc_now(),
                 "jobs": self.jobs,
+                "housekeeping": self.housekeeping,
                 "worker": self.__dict__.get("worker_identity"),
                 **fields,
             }

@@ -199,7 +199,12 @@ def _stored_pass(step: Step, scope: StepScope, fingerprint: str) -> StepDocument
 def _reused(stored: StepDocument, scope: StepScope) -> StepDocument:
     scope.log(f"unchanged since run {stored.measured_by_run}: its PASS is reused (force runs it again)")
     return stored.model_copy(
-        update={"run_id": scope.run_id, "model": scope.model, "reused_from_run": stored.measured_by_run}
+        update={
+            "run_id": scope.run_id,
+            "model": scope.model,
+            "reused_from_run": stored.measured_by_run,
+            "housekeeping": scope.housekeeping,
+        }
     )
 
 
