@@ -9,14 +9,12 @@ from docker.models.containers import Container
 
 from flagrelease_assets.demo.progress import DemoError
 from flagrelease_assets.workers.base import Worker
-from flagrelease_assets.workers.config import DockerWorkerConfig, LocalWorkerConfig, WorkerTimeouts
+from flagrelease_assets.workers.config import DockerWorkerConfig, LocalWorkerConfig
 from flagrelease_assets.workers.local import LocalWorker
 from tests.e2e.requirements import cannot_test
-from tests.faults.machinery import BreakingDockerWorkerDouble, make_toy_scripts
+from tests.faults.machinery import TIMEOUTS, BreakingDockerWorkerDouble, make_toy_scripts
 from tests.faults.own_engine import PYTHON, FaultyEngine, own_engine, why_no_own_engine
 from tests.integration.rig import Rig
-
-TIMEOUTS = WorkerTimeouts(connect_s=10, command_s=20, copy_s=20, reconnect_s=60, busy_s=2)
 
 
 @pytest.fixture(scope="session")

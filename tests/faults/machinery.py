@@ -13,12 +13,14 @@ from container_scripts.lost_jobs import MARKER_VARIABLE
 from container_scripts.processes import Process, all_processes, has_variable
 from container_scripts.scripts_digest import script_files
 from flagrelease_assets.workers.base import Completed
+from flagrelease_assets.workers.config import WorkerTimeouts
 from flagrelease_assets.workers.docker import DockerWorker
 from flagrelease_assets.workers.jobs import SCRIPTS_ROOT, JobSpec
 from tests.doubles.instant_scripts import RUN_AS_PROGRAM
 from tests.integration.rig import Rig
 
 PATIENCE_S = 60
+TIMEOUTS = WorkerTimeouts(connect_s=10, command_s=20, copy_s=20, reconnect_s=60, busy_s=2)
 T = TypeVar("T")
 
 TOY_PROGRAM = '''

@@ -27,14 +27,24 @@ from typing import Any
 import docker
 from docker.models.containers import Container
 
-from container_scripts.processes import ProcessId, is_alive, living_descendants, send_signal
+from container_scripts.processes import (
+    Process,
+    ProcessId,
+    all_processes,
+    end_processes,
+    is_alive,
+    living_descendants,
+    send_signal,
+)
 from flagrelease_assets.demo.engine import OwnEngine, process_start, start_engine, stop_engine
+from flagrelease_assets.demo.progress import DemoError
 
 LABEL = "flagrelease.faults"
 IMAGE = "flagrelease-faults:empty"
 SYSTEM_FOLDERS = ("/bin", "/lib", "/lib64", "/usr")
 PYTHON = f"{sys.base_prefix}/bin/python3"
 START_LIMIT_S = 60
+START_ATTEMPTS = 3
 
 
 def why_no_own_engine() -> str | None:
@@ -70,8 +80,14 @@ class FaultyEngine:
             *("--pidfile", f"{self.folder}/d.pid"),
             *("--bridge", "none", "--iptables=false", "--live-restore"),
         ]
-        (self.folder / "d.pid").unlink(missing_ok=True)
-        self._running = start_engine(self.folder, self.folder / "d.sock", arguments, START_LIMIT_S)
+        for attempt in range(START_ATTEMPTS):  # on a busy machine containerd may miss dockerd's own limit
+            (self.folder / "d.pid").unlink(missing_ok=True)
+            try:
+                self._running = start_engine(self.folder, self.folder / "d.sock", arguments, START_LIMIT_S)
+                return
+            except DemoError:
+                if attempt == START_ATTEMPTS - 1:
+                    raise
 
     def stop(self) -> None:
         """Stop the engine in order; containers go on."""
@@ -145,8 +161,26 @@ def own_engine() -> Iterator[FaultyEngine]:
         finally:
             engine.clean()
     finally:
+        _end_all_below(folder)
         _unmount(folder / "data")
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_all_below(folder: Path) -> None:
+    """End what names the engine's own folder on its command line (shims of containers), and its children."""
+
+    def ours() -> list[Process]:
+        shims = [p for p in all_processes() if p.alive and str(folder) in _command_line(p)]
+        return [*shims, *living_descendants(*(shim.id.pid for shim in shims))]
+
+    end_processes(ours, grace_s=1.0)
+
+
+def _command_line(process: Process) -> str:
+    try:
+        return Path(f"/proc/{process.id.pid}/cmdline").read_text()
+    except OSError:
+        return ""
 
 
 def _unmount(data: Path) -> None:

@@ -14,19 +14,26 @@ from flagrelease_assets.workers.base import WorkerError, WorkerProblem
 from flagrelease_assets.workers.config import DockerWorkerConfig
 from flagrelease_assets.workers.docker import DockerWorker
 from flagrelease_assets.workers.jobs import JobOutcome, follow_job, prepare_job, run_job, start_job
-from tests.faults.conftest import TIMEOUTS
-from tests.faults.machinery import PASSES, PHASES, BreakingDockerWorkerDouble, left_of, toy, wait_for
+from tests.faults.machinery import (
+    PASSES,
+    PHASES,
+    TIMEOUTS,
+    BreakingDockerWorkerDouble,
+    left_of,
+    toy,
+    wait_for,
+)
 from tests.faults.own_engine import PYTHON, FaultyEngine
 
 SLOW = f"""
-for number in range(20):
+for number in range(10):
     print(number, flush=True)
     time.sleep(0.1)
 {PASSES}
 """
-LINES = [str(number) for number in range(20)]
+LINES = [str(number) for number in range(10)]
 
-AWAY_S = 2.0
+AWAY_S = 1.0
 
 Later = Callable[[Callable[[], object]], None]
 

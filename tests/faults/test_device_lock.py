@@ -25,8 +25,7 @@ from flagrelease_assets.workers.config import LocalWorkerConfig
 from flagrelease_assets.workers.device_lock import Contender, holders_of
 from flagrelease_assets.workers.jobs import follow_job, prepare_job, run_job, start_job
 from flagrelease_assets.workers.local import LocalWorker
-from tests.faults.conftest import TIMEOUTS
-from tests.faults.machinery import PASSES, left_of, toy, wait_for
+from tests.faults.machinery import PASSES, TIMEOUTS, left_of, toy, wait_for
 
 PROJECT = Path(__file__).parents[2]
 
@@ -128,7 +127,7 @@ def test_polls_of_a_job_renew_the_hold_of_its_run(
 
 HOLDER = """
     import sys, time
-    from tests.faults.test_device_lock import Contender, TIMEOUTS
+    from flagrelease_assets.workers.device_lock import Contender
     from flagrelease_assets.workers.config import WorkerConfig
     from flagrelease_assets.workers.factory import open_worker
     from flagrelease_assets.workers.jobs import prepare_job, start_job

