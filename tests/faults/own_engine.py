@@ -104,6 +104,7 @@ class FaultyEngine:
         for identity in containerd:
             send_signal(identity, signal.SIGKILL)
         _wait_until_gone(containerd)
+        (self.folder / "exec" / "containerd" / "containerd.pid").unlink(missing_ok=True)
 
     def run(self, **options: Any) -> Container:
         """Run a worker container of a name and label of our own."""
@@ -162,7 +163,7 @@ def own_engine() -> Iterator[FaultyEngine]:
             engine.clean()
     finally:
         _end_all_below(folder)
-        _unmount(folder / "data")
+        _unmount_all_below(folder)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -183,10 +184,11 @@ def _command_line(process: Process) -> str:
         return ""
 
 
-def _unmount(data: Path) -> None:
-    """Take away the mounts that a killed engine leaves on its data folder, one for each start."""
-    while subprocess.run(["umount", "--lazy", str(data)], capture_output=True, check=False).returncode == 0:
-        pass
+def _unmount_all_below(folder: Path) -> None:
+    """Take away the mounts that a killed engine leaves below its folder."""
+    mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for target in reversed([point for point in mounted if point.startswith(f"{folder}/")]):
+        subprocess.run(["umount", "--lazy", target], capture_output=True, check=False)
 
 
 def _is_child_of(identity: ProcessId, parent: int) -> bool:
