@@ -17,6 +17,7 @@ warnings.filterwarnings(
 
 from flagrelease_assets.assets.release.accuracy import Evaluator  # noqa: E402
 from flagrelease_assets.assets.release.graph import release_assets  # noqa: E402
+from flagrelease_assets.checks import release_asset_checks  # noqa: E402
 from flagrelease_assets.device_locks import DeviceLocks  # noqa: E402
 from flagrelease_assets.jobs import ALL_JOBS  # noqa: E402
 from flagrelease_assets.resources import DeploymentResource, ResultIOManager  # noqa: E402
@@ -40,6 +41,7 @@ def build_defs(
     deployment = overrides.pop("deployment", DeploymentResource())
     return dg.Definitions(
         assets=release_assets(evaluator),
+        asset_checks=release_asset_checks(),
         jobs=ALL_JOBS,
         sensors=ALL_SENSORS,
         resources={

@@ -5,6 +5,9 @@ Belongs here: asset jobs and how they execute. Does not belong here: when they a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 import dagster as dg
 
 from flagrelease_assets.assets.release.board import BOARD
@@ -17,33 +20,54 @@ INSTALL_JOB = "install"
 BOARD_JOB = "board"
 REPORT_JOB = "report"
 
-TARGETS = {RELEASE_JOB: REPORT_STEP, VERIFY_JOB: "recommended_stack", INSTALL_JOB: "install_status"}
+
+@dataclass(frozen=True)
+class Closure:
+    """A job that materializes one step and everything above it, for one vendor and model."""
+
+    target: str
+    description: str
+
+
+CLOSURES = {
+    RELEASE_JOB: Closure(REPORT_STEP, "The whole release of one model on one vendor, up to the report."),
+    VERIFY_JOB: Closure("recommended_stack", "Install, verify, run on both stacks, recommend; no benchmark."),
+    INSTALL_JOB: Closure("install_status", "Install and prove the stack of one vendor."),
+    "environment": Closure("env_verification", "Install, then the smoke test of the environment."),
+    "snapshot": Closure("model_snapshot", "Everything up to the model's files in the worker."),
+    "run_a": Closure("run_a_result", "Everything up to Run A: the model on the base stack."),
+    "run_b": Closure("run_b_result", "Everything up to Run B: the model on the full stack."),
+    "compare": Closure("diff_analysis", "Both runs and their comparison."),
+    "benchmark": Closure("benchmark_metrics", "Everything up to the benchmark of the recommended stack."),
+    "accuracy": Closure("accuracy_metrics", "Everything up to the accuracy of the recommended stack."),
+}
+"""The closure jobs by name: one for every step that somebody may want as an end in itself."""
+
+TARGETS = {name: closure.target for name, closure in CLOSURES.items()}
 """The step that a closure job ends with, by job."""
 
 
-def _closure_job(name: str, description: str) -> dg.UnresolvedAssetJobDefinition:
-    """Return the job that materializes an asset and everything above it, for one vendor and model.
+def closure_of(steps: Iterable[str]) -> dg.AssetSelection:
+    """Return some steps and everything of the release above them."""
+    return dg.AssetSelection.assets(*steps).upstream() - dg.AssetSelection.assets(MODEL_VERSION)
+
+
+def _closure_job(name: str, closure: Closure) -> dg.UnresolvedAssetJobDefinition:
+    """Return the job of a closure.
 
     Steps run one after another in the run's own process: the work happens in the worker under its own
     supervisor, and two steps of one release must not share its devices.
     """
-    everything = dg.AssetSelection.assets(TARGETS[name]).upstream()
     return dg.define_asset_job(
         name,
-        selection=everything - dg.AssetSelection.assets(MODEL_VERSION),
-        description=description,
+        selection=closure_of([closure.target]),
+        description=closure.description,
         executor_def=dg.in_process_executor,
     )
 
 
-release_job = _closure_job(
-    RELEASE_JOB, "The whole release of one model on one vendor: everything up to the report."
-)
-verify_job = _closure_job(
-    VERIFY_JOB,
-    "Install, verify, run with and without the stack, recommend; no benchmark.",
-)
-install_job = _closure_job(INSTALL_JOB, "Install and prove the stack of one vendor.")
+closure_jobs = [_closure_job(name, closure) for name, closure in CLOSURES.items()]
+release_job = closure_jobs[0]
 report_job = dg.define_asset_job(
     REPORT_JOB,
     selection=dg.AssetSelection.assets(REPORT_STEP),
@@ -57,4 +81,4 @@ board_job = dg.define_asset_job(
     executor_def=dg.in_process_executor,
 )
 
-ALL_JOBS = [release_job, verify_job, install_job, report_job, board_job]
+ALL_JOBS = [*closure_jobs, report_job, board_job]

@@ -6,8 +6,10 @@ Does not belong here: judging errors or outputs (`container_scripts`), rendering
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
+from typing import get_args
 
 from flagrelease_assets.contracts import (
     BenchmarkMetrics,
@@ -18,9 +20,26 @@ from flagrelease_assets.contracts import (
     ModelSnapshot,
     RecommendedStack,
 )
-from flagrelease_assets.contracts.common import ErrorRecord, Stack, Status, StepDocument, upstream_input
+from flagrelease_assets.contracts.checks import Finding, WaivedFinding
+from flagrelease_assets.contracts.common import (
+    Component,
+    ErrorRecord,
+    Stack,
+    Status,
+    StepDocument,
+    UnreadableResult,
+    upstream_input,
+    utc_now,
+)
+from flagrelease_assets.contracts.install import COMPONENT_OF_PACKAGE
+from flagrelease_assets.deployment.waivers import Waiver
+from flagrelease_assets.regression import FULL_BASE_RATIO, only_too_slow
+from flagrelease_assets.waivers import weigh
 
 Documents = Mapping[str, StepDocument | None]
+
+LOST_CONCLUSION = "The run was lost or cancelled: release again."
+"""The conclusion of a report that was made in the place of a lost run's own."""
 
 # What each kind of evidence of a release cannot show, printed in every report.
 CANNOT_PROVE = (
@@ -32,11 +51,25 @@ CANNOT_PROVE = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict of a release, in a sentence, with what kept it from PASS."""
+    """The verdict of a release, in a sentence, with what kept it from PASS.
+
+    Attributes:
+        status: with the waivers.
+        conclusion: one sentence.
+        findings: what kept it from PASS.
+        notes: alerts of checks that only warn.
+        waived: findings and notes that a waiver accepts.
+        waivers: what is to be said of waivers that accepted nothing.
+        without_waivers: what the status would be without them.
+    """
 
     status: Status
     conclusion: str
     findings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    waived: list[WaivedFinding] = field(default_factory=list)
+    waivers: list[str] = field(default_factory=list)
+    without_waivers: Status | None = None
 
 
 def run_status(
@@ -108,30 +141,65 @@ def outdated(documents: Documents) -> list[str]:
     return found
 
 
-def release_verdict(documents: Documents, *, lost_run: str | None = None) -> Verdict:
+def release_verdict(
+    documents: Documents,
+    *,
+    lost_run: str | None = None,
+    alerts: Sequence[Finding] = (),
+    waivers: Sequence[Waiver] = (),
+    today: date | None = None,
+) -> Verdict:
     """Return the verdict of a release from its documents.
 
     Args:
         documents: the newest document of each step, by name.
         lost_run: the run that ended before it could report, if this report is made in its place.
+        alerts: what the checks against earlier results found.
+        waivers: those of this vendor and model; they accept findings, and cannot turn a FAIL into anything.
+        today: the day (UTC) on which waivers are looked at; the present one if absent.
 
-    PASS: every step passed and the full stack works. PARTIAL: the model serves, but on a degraded stack
-    or with findings. FAIL: the model cannot serve, a gate is closed, or the documents contradict.
+    PASS: every step passed and the full stack works, or what is less is waived. PARTIAL: the model serves,
+    but on a degraded stack or with findings. FAIL: the model cannot serve, a gate is closed, or the
+    documents contradict.
     """
     if lost_run:
         lost = f"run {lost_run} ended before its report; what is shown is what was stored until then"
-        return Verdict(Status.FAIL, "The run was lost or cancelled: release again.", [lost])
+        return _failed(LOST_CONCLUSION, [lost], waivers)
     impossible = contradictions(documents)
     if impossible:
-        return Verdict(Status.FAIL, "The results contradict each other; nothing is released.", impossible)
+        return _failed("The results contradict each other; nothing is released.", impossible, waivers)
+    found = [*_findings(documents), *alerts]
     reason = _why_it_cannot_serve(documents)
     if reason:
-        return Verdict(Status.FAIL, f"Not releasable: {reason}.", _findings(documents))
-    findings = _findings(documents)
-    stack = _recommended(documents)
-    if not findings:
-        return Verdict(Status.PASS, "Releasable: every step passed and the full multi-chip stack works.")
-    return Verdict(Status.PARTIAL, f"Releasable on the {stack} stack, with findings.", findings)
+        return _failed(f"Not releasable: {reason}.", _counting(found), waivers)
+    weighed = weigh(found, waivers, today or utc_now().date())
+    findings, waived = _counting(weighed.remaining), weighed.waived
+    return Verdict(
+        Status.PARTIAL if findings else Status.PASS,
+        _conclusion(_recommended(documents), findings, waived),
+        findings,
+        [finding.text for finding in weighed.remaining if not finding.counts],
+        waived,
+        weighed.said,
+        Status.PARTIAL if _counting(found) else Status.PASS,
+    )
+
+
+def _failed(conclusion: str, findings: list[str], waivers: Sequence[Waiver]) -> Verdict:
+    said = [f"{len(waivers)} waivers were not looked at: a FAIL cannot be waived"] if waivers else []
+    return Verdict(Status.FAIL, conclusion, findings, waivers=said, without_waivers=Status.FAIL)
+
+
+def _counting(findings: Sequence[Finding]) -> list[str]:
+    return [finding.text for finding in findings if finding.counts]
+
+
+def _conclusion(stack: Stack, findings: list[str], waived: list[WaivedFinding]) -> str:
+    if findings:
+        return f"Releasable on the {stack} stack, with findings."
+    if waived:
+        return f"Releasable on the {stack} stack: what was found is waived."
+    return "Releasable: every step passed and the full multi-chip stack works."
 
 
 def _why_it_cannot_serve(documents: Documents) -> str | None:
@@ -151,28 +219,51 @@ def _why_it_cannot_serve(documents: Documents) -> str | None:
     return None
 
 
-def _findings(documents: Documents) -> list[str]:
+def _findings(documents: Documents) -> list[Finding]:
     """Return every reason, in the graph's order, why this release is less than PASS."""
     found = []
     for name in ("install_status", "env_verification", "run_a_result", "run_b_result"):
         document = documents.get(name)
         if document is None or document.status != Status.PASS:
-            found.append(f"{name}: {_word(document)}: {_why(document)}")
+            found.append(step_finding(name, document))
         elif isinstance(document, ModelRun) and document.errors:
-            found.append(f"{name}: {document.reason or _first(document.errors)}")
+            said = f"{name}: {document.reason or _first(document.errors)}"
+            found.append(Finding(check=name, text=said, components=_components(document)))
     diff = documents.get("diff_analysis")
     if isinstance(diff, DiffAnalysis) and diff.conclusion != "SKIPPED" and diff.status != Status.PASS:
         component = f" ({diff.multichip_component})" if diff.multichip_component else ""
-        said = "; ".join([diff.detail, *diff.reasons])
-        found.append(f"diff_analysis: {diff.conclusion}{component}: {said}")
+        said = f"diff_analysis: {diff.conclusion}{component}: {'; '.join([diff.detail, *diff.reasons])}"
+        found.append(Finding(check="diff_analysis", text=said, components=_components(diff)))
     benchmark = documents.get("benchmark_metrics")
     if benchmark is None or benchmark.status != Status.PASS:
-        found.append(f"benchmark_metrics: {_word(benchmark)}: {_why(benchmark)}")
-    found += outdated(documents)
+        found.append(step_finding("benchmark_metrics", benchmark))
+    found += [Finding(check="outdated", text=text, waivable=False) for text in outdated(documents)]
     accuracy = documents.get("accuracy_metrics")
     if accuracy is not None and accuracy.status in (Status.FAIL, Status.PARTIAL):
-        found.append(f"accuracy_metrics: {accuracy.status}: {_why(accuracy)}")
+        found.append(step_finding("accuracy_metrics", accuracy))
     return found
+
+
+def step_finding(name: str, document: StepDocument | None) -> Finding:
+    """Return the finding that a step is not PASS; one that says that there is no evidence is not waivable."""
+    seen = document is not None and not isinstance(document, UnreadableResult)
+    only_slow = isinstance(document, BenchmarkMetrics) and only_too_slow(document)
+    return Finding(
+        check=FULL_BASE_RATIO if only_slow else name,
+        text=f"{name}: {_word(document)}: {_why(document)}",
+        components=_components(document),
+        waivable=seen and document is not None and document.status != Status.BLOCKED,
+    )
+
+
+def _components(document: StepDocument | None) -> list[Component]:
+    """Return whose code a finding of a step is about: what was isolated, else what its errors name."""
+    if isinstance(document, InstallStatus):
+        broken = [key for key, package in document.packages.items() if package.status == Status.FAIL]
+        return [COMPONENT_OF_PACKAGE[key] for key in broken]
+    if isinstance(document, DiffAnalysis):
+        return [name for name in get_args(Component) if name == document.multichip_component]
+    return list(dict.fromkeys(error.component for error in document.errors)) if document else []
 
 
 def _recommended(documents: Documents) -> Stack:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import typer
 
-from flagrelease_assets.cli import judge, models, release, results, ui, workers
+from flagrelease_assets.cli import backfill, compare, judge, models, release, results, ui, workers
 from flagrelease_assets.cli.common import fail
 
 __all__ = ["app", "main"]
@@ -29,6 +29,8 @@ app.command()(release.demo)
 app.command()(ui.ui)
 app.command()(results.status)
 app.command()(results.board)
+app.command()(backfill.backfill)
+app.command()(compare.compare)
 app.command()(judge.classify)
 app.command()(judge.diff)
 worker_app.command("check")(workers.check_worker)

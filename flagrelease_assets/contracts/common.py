@@ -130,6 +130,9 @@ class StepDocument(Document):
     duration_s: float = 0.0
     reason: str | None = Field(None, description="Why the status is what it is, in one line.")
     blocked_by: list[str] = Field([], description="Steps that closed the gate, for BLOCKED.")
+    missing_upstream: list[str] = Field(
+        [], description="Steps above that were missing or stale when this one was asked for without them."
+    )
     errors: list[ErrorRecord] = []
     worker: WorkerIdentity | None = None
     jobs: list[JobRecord] = []
@@ -195,9 +198,17 @@ class JobResult(BaseModel):
 NonNegative = Annotated[float, Field(ge=0)]
 
 
+_UPSTREAM = "upstream "
+
+
 def upstream_input(step: str) -> str:
     """Return the name under which a fingerprint's inputs hold the digest of an upstream step."""
-    return f"upstream {step}"
+    return f"{_UPSTREAM}{step}"
+
+
+def upstream_names(inputs: Mapping[str, str]) -> list[str]:
+    """Return the upstream steps whose digests are among a fingerprint's inputs."""
+    return [name.removeprefix(_UPSTREAM) for name in inputs if name.startswith(_UPSTREAM)]
 
 
 def utc_now() -> datetime:

@@ -6,10 +6,17 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from flagrelease_assets.contracts.common import Document, JobResult, Status, StepDocument
+from flagrelease_assets.contracts.common import Component, Document, JobResult, Status, StepDocument
 
 PackageKey = Literal["vllm", "flagtree", "flaggems", "flagcx", "vllm_plugin_fl"]
 MULTICHIP_PACKAGES: tuple[PackageKey, ...] = ("flagtree", "flaggems", "flagcx")
+COMPONENT_OF_PACKAGE: dict[PackageKey, Component] = {
+    "vllm": "vLLM",
+    "flagtree": "FlagTree",
+    "flaggems": "FlagGems",
+    "flagcx": "FlagCX",
+    "vllm_plugin_fl": "vllm-plugin-FL",
+}
 
 
 class Device(Document):

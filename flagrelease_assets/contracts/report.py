@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from flagrelease_assets.contracts.checks import CheckOutcome, WaivedFinding
 from flagrelease_assets.contracts.common import Document, Stack, Status, StepDocument
 
 
@@ -62,6 +63,40 @@ class StepLine(Document):
     blocked_by: list[str] = []
 
 
+class InputChange(Document):
+    """One thing that two results were measured on and that differs between them."""
+
+    name: str
+    before: str
+    after: str
+
+    def __str__(self) -> str:
+        """Return the change as people say it."""
+        return f"{self.name} from {self.before} to {self.after}"
+
+
+class LastGood(Document):
+    """The last good release of the same vendor and model, and what changed since."""
+
+    run_id: str
+    created_at: datetime
+    verdict: Status
+    recommended_stack: str
+    stack_release: str | None = None
+    image: str | None = None
+    model_revision: str | None = None
+    packages: dict[str, str] = {}
+    inputs_changed: list[InputChange] = []
+
+    def __str__(self) -> str:
+        """Return the record as a sentence."""
+        changed = ", ".join(map(str, self.inputs_changed))
+        since = f"since then these inputs changed: {changed}" if changed else "no known input changed since"
+        day = f"{self.created_at:%Y-%m-%d %H:%M} UTC"
+        what = f"{self.verdict}, {self.recommended_stack} stack"
+        return f"last good on {day}, by run {self.run_id} ({what}); {since}"
+
+
 class ReleaseReport(StepDocument):
     """The final report of one vendor and one model."""
 
@@ -75,6 +110,12 @@ class ReleaseReport(StepDocument):
     steps: ReportSteps
     conclusion: str = ""
     findings: list[str] = Field([], description="What kept the verdict from being PASS, one line each.")
+    notes: list[str] = Field([], description="Alerts of checks that only warn.")
+    waived: list[WaivedFinding] = Field([], description="Findings that a waiver accepts.")
+    waiver_notes: list[str] = Field([], description="Waivers that expired or matched nothing.")
+    verdict_without_waivers: Status | None = Field(None, description="The status as if none were given.")
+    checks: list[CheckOutcome] = Field([], description="This release against its own history.")
+    last_good: LastGood | None = Field(None, description="The last good release, for a FAIL.")
     step_lines: list[StepLine] = []
     performance_profiles: list[dict[str, Any]] = []
     reproduce: list[str] = Field([], description="Commands that repeat this release.")

@@ -4,6 +4,7 @@ Belongs here: the deployment file's sections and its loading.
 Does not belong here: what is true of a vendor or stack release everywhere (the catalog).
 """
 
+from flagrelease_assets.deployment.checks import CHECK_NAMES, Checks
 from flagrelease_assets.deployment.file import (
     DEPLOYMENT_VARIABLE,
     Deployment,
@@ -13,10 +14,13 @@ from flagrelease_assets.deployment.file import (
     load_deployment,
 )
 from flagrelease_assets.deployment.models import ModelEntry
+from flagrelease_assets.deployment.waivers import Waiver
 from flagrelease_assets.deployment.workers import DockerWorkerEntry, LocalWorkerEntry, ReleaseSettings
 
 __all__ = [
+    "CHECK_NAMES",
     "DEPLOYMENT_VARIABLE",
+    "Checks",
     "Deployment",
     "DeploymentError",
     "DockerWorkerEntry",
@@ -24,6 +28,7 @@ __all__ = [
     "ModelEntry",
     "NetworkSettings",
     "ReleaseSettings",
+    "Waiver",
     "deployment_path",
     "load_deployment",
 ]

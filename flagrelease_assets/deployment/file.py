@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, PrivateAttr, ValidationError, field_validator
+from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -23,8 +23,10 @@ from pydantic_settings import (
 
 from flagrelease_assets.catalog import Catalog, CatalogDataError, load_catalog, with_stack_releases
 from flagrelease_assets.contracts.keys import model_id
+from flagrelease_assets.deployment.checks import Checks
 from flagrelease_assets.deployment.models import ModelEntry
 from flagrelease_assets.deployment.section import Section
+from flagrelease_assets.deployment.waivers import EVERY_MODEL, Waiver
 from flagrelease_assets.deployment.workers import DockerWorkerEntry, LocalWorkerEntry, WorkerEntry
 
 DEPLOYMENT_VARIABLE = "FLAGRELEASE_DEPLOYMENT"
@@ -57,6 +59,8 @@ class Deployment(BaseSettings):
         [], description="Files of stack releases that the catalog does not have, relative to this file."
     )
     network: NetworkSettings = NetworkSettings()
+    checks: Checks = Checks()
+    waivers: list[Waiver] = []
     secrets: list[str] = Field(
         ["HF_TOKEN", "MODELSCOPE_API_TOKEN"], description="Host variables passed on to workers, redacted."
     )
@@ -100,6 +104,16 @@ class Deployment(BaseSettings):
             seen[entry.key] = entry.id
         return value
 
+    @field_validator("waivers")
+    @classmethod
+    def _waived_models_are_known(cls, value: list[Waiver], info: ValidationInfo) -> list[Waiver]:
+        models: list[ModelEntry] | None = info.data.get("models")
+        known = [entry.key for entry in models or []]
+        for waiver in value if models is not None else []:
+            if waiver.model not in (EVERY_MODEL, *known):
+                raise ValueError(f"unknown model {waiver.model!r}; models: {', '.join(known) or 'none'}")
+        return value
+
     @property
     def secret_values(self) -> dict[str, str]:
         """The variables of `secrets` that are set on this host: name to value."""
@@ -113,11 +127,15 @@ class Deployment(BaseSettings):
     def worker(self, vendor: str) -> DockerWorkerEntry | LocalWorkerEntry:
         """Return the worker of a vendor; raises DeploymentError naming the key to add."""
         if vendor not in self.workers:
-            raise DeploymentError(
-                f"vendor {vendor!r} has no worker: add `workers.{vendor}: {{kind: docker, container: NAME}}` "
-                f"to {self._file}"
-            )
+            raise DeploymentError(self.no_worker(vendor))
         return self.workers[vendor]
+
+    def no_worker(self, vendor: str) -> str:
+        """Return what to do about a vendor that has no worker."""
+        return (
+            f"vendor {vendor!r} has no worker: add `workers.{vendor}: {{kind: docker, container: NAME}}` "
+            f"to {self._file}"
+        )
 
     def model(self, key: str) -> ModelEntry:
         """Return the model of a partition key; raises DeploymentError naming the entry to add."""

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flagrelease_assets.contracts import ReleaseReport
+from flagrelease_assets.reporting.against_history import waiver_lines
 from flagrelease_assets.reporting.facts import profile_rows, reported_profiles
 from flagrelease_assets.reporting.text import duration, milliseconds, number, one_line, stack_words
 
@@ -34,6 +35,8 @@ def console_summary(report: ReleaseReport, location: str | None = None) -> Group
     if report.performance_profiles:
         parts.append(_profiles(report))
     parts += [_bullet(report.status, finding) for finding in report.findings]
+    parts += [_bullet("PARTIAL", f"note: {note}") for note in report.notes]
+    parts += [_bullet("SKIPPED", line) for line in waiver_lines(report)]
     if location:
         parts.append(Text.assemble("\n", ("Report  ", "bold"), _clean(location)))
     return Group(*parts)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from flagrelease_assets.contracts import ReleaseReport, StepDocument
 from flagrelease_assets.reporting import facts
+from flagrelease_assets.reporting.against_history import check_rows, waiver_lines
 from flagrelease_assets.reporting.charts import performance_charts
 from flagrelease_assets.reporting.claims import claims
 from flagrelease_assets.reporting.documents import ReleaseDocuments
@@ -38,6 +39,8 @@ def report_html(report: ReleaseReport, documents: Mapping[str, StepDocument]) ->
             "errors": errors,
             "errors_by_layer": facts.errors_by_layer(errors),
             "layers": facts.LAYERS,
+            "check_rows": check_rows(report),
+            "waiver_lines": waiver_lines(report),
             "claims": claims(release),
             "packages": facts.package_rows(release),
             "profiles": facts.profile_rows(profiles),

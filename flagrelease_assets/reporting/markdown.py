@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from flagrelease_assets.contracts import ReleaseReport, StepDocument
 from flagrelease_assets.reporting import facts
+from flagrelease_assets.reporting.against_history import check_rows, waiver_lines
 from flagrelease_assets.reporting.documents import ReleaseDocuments
 from flagrelease_assets.reporting.text import (
     ABSENT,
@@ -40,11 +41,14 @@ def report_markdown(report: ReleaseReport, documents: Mapping[str, StepDocument]
     sections = [
         _verdict(report),
         _findings(report),
+        _bullets("Waivers", waiver_lines(report), "") if waiver_lines(report) else "",
+        _bullets("Notes", report.notes, "") if report.notes else "",
         _steps(report),
         _packages(release),
         _stack(release),
         _samples(release),
         _performance(release),
+        _against_history(report),
         _errors(release),
         _environment(release),
         _reproduce(report),
@@ -168,6 +172,15 @@ def _performance(release: ReleaseDocuments) -> str:
         return _section("Performance", "No profile was measured.")
     said = escape(facts.against_base(release))
     return _section("Performance", table(head, rows) + (f"\n\n{said}" if said else ""))
+
+
+def _against_history(report: ReleaseReport) -> str:
+    rows = [
+        (row.check, row.step, f"{MARKS[row.tone]} {row.state}", row.text, row.baseline)
+        for row in check_rows(report)
+    ]
+    head = ("Check", "Step", "State", "What was seen", "Last good result")
+    return _section("Against earlier results", table(head, rows)) if rows else ""
 
 
 def _errors(release: ReleaseDocuments) -> str:

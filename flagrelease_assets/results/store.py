@@ -1,43 +1,51 @@
 """The result store: every result of every run as one JSON file under any fsspec location.
 
-Layout: `<base>/<step>/<vendor>/<model>/<run_id>.json` (history, written first), `latest.json` and
-`latest_pass.json` beside it, `<base>/fingerprints/<step>/<vendor>/<fingerprint>.json` for results that
-do not depend on the model, `<base>/logs/<vendor>/<model>/<run_id>/<step>/<job>.log`.
+Layout: `<base>/<step>/<vendor>/<model>/<run_id>.json` (history, written first), with `latest.json`,
+`latest_pass.json` and the derived `rows.json` beside it;
+`<base>/fingerprints/<step>/<vendor>/<fingerprint>.json` for results that do not depend on the model;
+`<base>/logs/<vendor>/<model>/<run_id>/<step>/<job>.log`.
 
-Belongs here: paths, atomic writing, typed reading.
-Does not belong here: Dagster, comparison over time.
+Belongs here: which file is where, and in which order files are written.
+Does not belong here: how a file is written or read (`files.py`), comparison over time, Dagster.
 """
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter
 
 from flagrelease_assets.contracts import STEP_DOCUMENTS
 from flagrelease_assets.contracts.common import Status, StepDocument
+from flagrelease_assets.results.files import (
+    MAX_DOCUMENT_BYTES,
+    StoredResultError,
+    names_in,
+    read_as,
+    write_whole,
+)
+from flagrelease_assets.results.index import Rows, history_files, read_rows, record_row
+from flagrelease_assets.results.rows import ResultRow
 
 if TYPE_CHECKING:
     from upath import UPath
 
 LATEST = "latest.json"
 LATEST_PASS = "latest_pass.json"
-MAX_DOCUMENT_BYTES = 50_000_000
 
-D = TypeVar("D", bound=StepDocument)
+__all__ = ["LATEST", "LATEST_PASS", "MAX_DOCUMENT_BYTES", "History", "ResultStore", "StoredResultError"]
 
 
-class StoredResultError(Exception):
-    """A stored file that cannot be read as the document that it should be; the file is kept."""
+@dataclass(frozen=True)
+class History:
+    """Every stored result of one step for one vendor and model, oldest measurement first."""
 
-    def __init__(self, path: UPath, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path = path
+    documents: tuple[StepDocument, ...]
+    unreadable: tuple[StoredResultError, ...]
 
 
 @dataclass(frozen=True)
@@ -60,34 +68,70 @@ class ResultStore:
     def put(self, document: StepDocument) -> UPath:
         """Store a document: history first, then latest (and latest pass); returns the history file.
 
-        A kill between two writes leaves at worst an older `latest`, never a half file.
+        A kill between two writes leaves at worst an older `latest`, never a half file; rows heal when read.
         """
         text = document.model_dump_json(indent=1)
         folder = self.folder(document.step, document.vendor, document.model)
         history = folder / f"{_safe(document.run_id)}.json"
-        _write(history, text)
-        _write(folder / LATEST, text)
+        write_whole(history, text)
+        write_whole(folder / LATEST, text)
         if document.status == Status.PASS:
-            _write(folder / LATEST_PASS, text)
+            write_whole(folder / LATEST_PASS, text)
             if document.fingerprint:
-                _write(self._fingerprint_file(document.step, document.vendor, document.fingerprint), text)
+                write_whole(
+                    self._fingerprint_file(document.step, document.vendor, document.fingerprint), text
+                )
+        record_row(folder, document)
         return history
 
     def latest(self, step: str, vendor: str, model: str) -> StepDocument | None:
         """Return the newest document of a step, or None; raises StoredResultError if it is unreadable."""
-        return _read(self.folder(step, vendor, model) / LATEST, STEP_DOCUMENTS[step])
+        return _document(self.folder(step, vendor, model) / LATEST, step)
 
     def latest_pass(self, step: str, vendor: str, model: str) -> StepDocument | None:
         """Return the newest document with status PASS, or None."""
-        return _read(self.folder(step, vendor, model) / LATEST_PASS, STEP_DOCUMENTS[step])
+        return _document(self.folder(step, vendor, model) / LATEST_PASS, step)
 
     def pass_with_fingerprint(self, step: str, vendor: str, fingerprint: str) -> StepDocument | None:
         """Return a PASS of this step and vendor with this fingerprint, whichever model it was for."""
-        return _read(self._fingerprint_file(step, vendor, fingerprint), STEP_DOCUMENTS[step])
+        return _document(self._fingerprint_file(step, vendor, fingerprint), step)
 
     def of_run(self, step: str, vendor: str, model: str, run_id: str) -> StepDocument | None:
         """Return the document that one run stored, or None."""
-        return _read(self.folder(step, vendor, model) / f"{_safe(run_id)}.json", STEP_DOCUMENTS[step])
+        return _document(self.folder(step, vendor, model) / f"{_safe(run_id)}.json", step)
+
+    def history(self, step: str, vendor: str, model: str) -> History:
+        """Return every result of one step for one vendor and model; unreadable files are kept and named."""
+        folder = self.folder(step, vendor, model)
+        documents: list[StepDocument] = []
+        unreadable: list[StoredResultError] = []
+        for name in history_files(names_in(folder)):
+            try:
+                document = _document(folder / name, step)
+            except StoredResultError as error:
+                unreadable.append(error)
+            else:
+                documents += [document] if document else []
+        return History(
+            tuple(sorted(documents, key=lambda found: (found.created_at, found.run_id))), tuple(unreadable)
+        )
+
+    def rows(self, step: str, vendor: str, model: str) -> Rows:
+        """Return the rows of one step for one vendor and model, oldest first."""
+        folder = self.folder(step, vendor, model)
+        return read_rows(folder, lambda name: _document(folder / name, step))
+
+    def all_rows(
+        self, step: str, vendor: str | None = None, model: str | None = None
+    ) -> Iterator[tuple[tuple[str, str], Rows]]:
+        """Yield the rows of every cell of a step, as ((vendor, model), rows), with one listing a cell."""
+        for found_vendor, found_model in self.cells(step):
+            if vendor in (None, found_vendor) and model in (None, found_model):
+                yield (found_vendor, found_model), self.rows(step, found_vendor, found_model)
+
+    def newest_row(self, step: str, vendor: str, model: str) -> ResultRow | None:
+        """Return the row of the newest result, or None."""
+        return self.rows(step, vendor, model).newest
 
     def put_aside(self, error: StoredResultError) -> UPath:
         """Rename an unreadable file so that nothing overwrites it; returns where it is now."""
@@ -97,11 +141,9 @@ class ResultStore:
     def cells(self, step: str) -> Iterator[tuple[str, str]]:
         """Yield every (vendor, model) that has a result of this step."""
         top = self.root / _safe(step)
-        if not top.exists():
-            return
-        for vendor in _folders(top):
-            for model in _folders(vendor):
-                yield vendor.name, model.name
+        for vendor in names_in(top):
+            for model in names_in(top / vendor):
+                yield vendor, model
 
     def log_name(self, vendor: str, model: str, run_id: str, step: str, file: str) -> str:
         """Return where a job's log is kept, relative to the base."""
@@ -110,15 +152,11 @@ class ResultStore:
     def put_text(self, name: str, text: str) -> UPath:
         """Write a text file to `name` below the base; returns where it is."""
         target = self.root / name
-        _write(target, text)
+        write_whole(target, text)
         return target
 
     def _fingerprint_file(self, step: str, vendor: str, fingerprint: str) -> UPath:
         return self.root / "fingerprints" / _safe(step) / _safe(vendor) / f"{_safe(fingerprint)}.json"
-
-
-def _folders(path: UPath) -> list[UPath]:
-    return sorted((found for found in path.iterdir() if found.is_dir()), key=lambda found: found.name)
 
 
 def _safe(name: str) -> str:
@@ -128,35 +166,10 @@ def _safe(name: str) -> str:
     return name
 
 
-def _write(path: UPath, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.protocol not in ("", "file"):
-        path.write_text(text, encoding="utf-8")  # object stores replace whole objects
-        return
-    temporary = Path(str(path)).with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        with temporary.open("w", encoding="utf-8") as handle:
-            handle.write(text)
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(Path(str(path)))
-    finally:
-        temporary.unlink(missing_ok=True)
+@cache
+def _adapter(step: str) -> TypeAdapter[StepDocument]:
+    return TypeAdapter(STEP_DOCUMENTS[step])
 
 
-def _read(path: UPath, document: type[D]) -> D | None:
-    try:
-        if path.stat().st_size > MAX_DOCUMENT_BYTES:
-            raise StoredResultError(path, f"larger than {MAX_DOCUMENT_BYTES} bytes")
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise StoredResultError(path, str(error)) from error
-    try:
-        return document.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "(top)"
-        reason = first["msg"].removeprefix("Value error, ")
-        raise StoredResultError(path, f"not a {document.__name__}: {key}: {reason}") from error
+def _document(path: UPath, step: str) -> StepDocument | None:
+    return read_as(path, _adapter(step), STEP_DOCUMENTS[step].__name__)

@@ -1,4 +1,5 @@
-"""What happens without a click: models are observed, the board follows reports, lost runs get theirs.
+"""What happens without a click: models are observed, the board follows reports, lost runs get theirs,
+and an asset that was asked for alone gets what it needs above it.
 
 Belongs here: sensors, one module for each reason to act. Does not belong here: what a launched job does.
 """
@@ -6,5 +7,12 @@ Belongs here: sensors, one module for each reason to act. Does not belong here: 
 from flagrelease_assets.sensors.board import board_follows_reports
 from flagrelease_assets.sensors.lost_runs import report_of_cancelled_run, report_of_failed_run
 from flagrelease_assets.sensors.model_versions import model_versions
+from flagrelease_assets.sensors.pull_upstream import pull_upstream
 
-ALL_SENSORS = [model_versions, board_follows_reports, report_of_failed_run, report_of_cancelled_run]
+ALL_SENSORS = [
+    model_versions,
+    pull_upstream,
+    board_follows_reports,
+    report_of_failed_run,
+    report_of_cancelled_run,
+]

@@ -25,12 +25,14 @@ from flagrelease_assets.catalog.timeouts import Timeouts
 from flagrelease_assets.contracts import STEP_DOCUMENTS, StepDocument
 from flagrelease_assets.definitions import defs
 from flagrelease_assets.deployment import (
+    Checks,
     Deployment,
     DockerWorkerEntry,
     LocalWorkerEntry,
     ModelEntry,
     NetworkSettings,
     ReleaseSettings,
+    Waiver,
     load_deployment,
 )
 from flagrelease_assets.results.store import ResultStore
@@ -235,6 +237,8 @@ DOCUMENTED_KEYS: dict[str, dict[str, FieldInfo]] = {
     "timeouts": dict(WorkerTimeouts.model_fields),
     "Model": dict(ModelEntry.model_fields),
     "network": dict(NetworkSettings.model_fields),
+    "checks": dict(Checks.model_fields),
+    "waivers": dict(Waiver.model_fields),
 }
 
 
@@ -255,6 +259,13 @@ def test_the_key_table_has_every_key_with_its_default(title: str) -> None:
             assert said == "the interpreter that runs flagrelease", key
         else:
             assert yaml.safe_load(said.strip("`")) == default, key
+
+
+def test_the_keys_of_a_check_and_the_checks_of_a_report_are_all_explained() -> None:
+    keys = {name for kind in Checks.model_fields.values() for name in type(kind.default).model_fields}
+    assert set(table(section(DEPLOYMENT_PAGE, "Keys of a check"), "Key")) == keys
+    rows = table(section(DOCS / "reading-a-report.md", "Against earlier results"), "Check")
+    assert set(rows) == set(Checks.model_fields)
 
 
 def test_the_table_of_deadlines_has_every_name_with_the_catalogs_default() -> None:

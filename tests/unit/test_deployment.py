@@ -199,3 +199,63 @@ def test_a_wrong_own_stack_release_is_named_with_its_file_key_and_reason(file: P
     (file.parent / "bad.yaml").write_text("id: bad\ncolour: green\n", encoding="utf-8")
     said = complaint(file, "stack_releases: [bad.yaml]")
     assert said.startswith(f"stack_releases: {file.parent / 'bad.yaml'}: ")
+
+
+WAIVER = "vendor: cpu, model: org/toy, check: regression, reason: r, expires: 2027-01-01"
+
+
+@pytest.mark.parametrize(
+    ("content", "start"),
+    [
+        (
+            "checks: {regresion: {}}",
+            "checks: unknown check 'regresion'; checks: regression, full_base_ratio, ",
+        ),
+        ("checks: {regression: {sevrity: warn}}", "checks.regression.sevrity: unknown key"),
+        ("checks: {regression: {severity: loud}}", "checks.regression.severity: "),
+        ("checks: {regression: {minimum_results: 1}}", "checks.regression.minimum_results: "),
+        ("checks: {full_base_ratio: {since: 2026-01-01}}", "checks.full_base_ratio.since: unknown key"),
+        ("waivers: {}", "waivers: "),
+        (f"waivers: [{{{WAIVER}}}]", "waivers: unknown model 'org--toy'; models: none"),
+        (f"waivers: [{{{WAIVER.replace('cpu', 'cpuu')}}}]", "waivers.0.vendor: unknown vendor 'cpuu'; did"),
+        (
+            f"waivers: [{{{WAIVER.replace('regression', 'speed')}}}]",
+            "waivers.0.check: unknown check 'speed'; checks and steps: regression, ",
+        ),
+        (
+            f"waivers: [{{{WAIVER.replace('check: regression', 'component: gems')}}}]",
+            "waivers.0.component: unknown component 'gems'; components: FlagGems, ",
+        ),
+        (f"waivers: [{{{WAIVER.replace('check: regression, ', '')}}}]", "waivers.0: name the `check` or"),
+        (f"waivers: [{{{WAIVER.replace('reason: r', 'reason: ')}}}]", "waivers.0.reason: "),
+        (
+            f"waivers: [{{{WAIVER.replace('reason: r', chr(34).join(['reason: ', ' ', '']))}}}]",
+            "waivers.0.re",
+        ),
+        (
+            f"waivers: [{{{WAIVER.replace(', expires: 2027-01-01', '')}}}]",
+            "waivers.0.expires: Field required",
+        ),
+        (f"waivers: [{{{WAIVER.replace('2027-01-01', 'never')}}}]", "waivers.0.expires: "),
+    ],
+)
+def test_a_check_or_waiver_with_a_wrong_name_is_answered_with_the_names_that_there_are(
+    file: Path, content: str, start: str
+) -> None:
+    assert complaint(file, content).startswith(start)
+
+
+def test_a_waiver_names_vendor_and_model_as_people_do_and_is_about_their_keys(file: Path) -> None:
+    file.write_text(
+        "models: [{id: org/toy}]\n"
+        "waivers: [{vendor: hcu, model: org/toy, component: FlagGems, reason: r, expires: 2027-01-01}]"
+    )
+    [waiver] = load_deployment(file).waivers
+    assert waiver.concerns("hygon", "org--toy")
+    assert not waiver.concerns("hygon", "org--other")
+    assert not waiver.concerns("nvidia", "org--toy")
+
+
+def test_off_is_off_although_yaml_reads_it_as_false(file: Path) -> None:
+    file.write_text("checks: {output_drift: {severity: off}}")
+    assert load_deployment(file).checks.output_drift.severity == "off"

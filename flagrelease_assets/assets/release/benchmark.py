@@ -24,12 +24,9 @@ from flagrelease_assets.assets.release.step import Blocker, Step, Upstream, bloc
 from flagrelease_assets.contracts import BenchmarkMetrics, ModelSnapshot, RecommendedStack
 from flagrelease_assets.contracts.benchmark import AccuracySummary, BenchmarkRun, Performance
 from flagrelease_assets.contracts.common import ErrorRecord, Stack, Status
+from flagrelease_assets.regression import too_slow
 
 THROUGHPUTS = ("throughput_tok_s", "total_tok_s")
-
-# Smallest full-to-base ratio of throughput, over every profile and both throughputs, at which the full stack
-# is fast enough; the acceptance rule of the FlagRelease production program.
-MINIMUM_RATIO = 0.80
 
 # Scheduler limits of the benchmarked server, as the release pipeline has always measured; a model's or
 # worker's own arguments come later on the command line and win.
@@ -162,15 +159,6 @@ def throughput_ratios(full: Performance, base: Performance) -> dict[str, float]:
         if found:
             ratios[profile.name] = min(found)
     return ratios
-
-
-def too_slow(ratios: Mapping[str, float]) -> list[str]:
-    """Return what is to be said of profiles whose ratio is below the threshold."""
-    return [
-        f"{name}: {ratio:.3f} of base's throughput, at least {MINIMUM_RATIO:.2f} is asked"
-        for name, ratio in ratios.items()
-        if ratio < MINIMUM_RATIO
-    ]
 
 
 def without_ratio(full: Performance, ratios: Mapping[str, float]) -> list[str]:

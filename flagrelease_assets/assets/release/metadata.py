@@ -189,6 +189,12 @@ def _report(document: ReleaseReport) -> Metadata:
         "recommended_stack": document.steps.model_verify.recommended_stack.value,
         "profiles_passed": document.steps.perf_test.profiles_passed,
         "findings": dg.MetadataValue.md("\n".join(f"- {finding}" for finding in document.findings) or "none"),
+        **({"waived": len(document.waived)} if document.waived else {}),
+        **(
+            {"verdict_without_waivers": document.verdict_without_waivers.value}
+            if document.verdict_without_waivers
+            else {}
+        ),
     }
 
 

@@ -7,6 +7,7 @@ Markdown and HTML (`reporting`).
 from __future__ import annotations
 
 import shlex
+import traceback
 from typing import Any
 
 import dagster as dg
@@ -22,6 +23,7 @@ from flagrelease_assets.contracts import (
     RecommendedStack,
     ReleaseReport,
 )
+from flagrelease_assets.contracts.checks import CheckOutcome, Finding
 from flagrelease_assets.contracts.common import ErrorRecord, Stack, Status, StepDocument
 from flagrelease_assets.contracts.keys import model_id
 from flagrelease_assets.contracts.model_run import PhaseDocument
@@ -33,7 +35,10 @@ from flagrelease_assets.contracts.report import (
     ReportSteps,
     StepLine,
 )
-from flagrelease_assets.deployment import DeploymentError
+from flagrelease_assets.deployment import DeploymentError, Waiver
+from flagrelease_assets.release_checks import StoredPast, alerts, judge_release
+from flagrelease_assets.results.comparison import last_good_record
+from flagrelease_assets.results.rows import row_of
 from flagrelease_assets.verdict import CANNOT_PROVE, release_verdict
 
 REPORTED_STEPS = (
@@ -53,15 +58,21 @@ REPORT_STEP = "release_report"
 def assemble_report(scope: StepScope) -> ReleaseReport:
     """Return the final report of the documents above, however few there are."""
     documents = {name: scope.upstream.get(name) for name in REPORTED_STEPS}
-    verdict = release_verdict(documents, lost_run=scope.lost_run)
+    checks, found = _checks(scope, documents)
+    verdict = release_verdict(documents, lost_run=scope.lost_run, alerts=found, waivers=_waivers(scope))
     install, snapshot = documents["install_status"], documents["model_snapshot"]
     benchmark = documents["benchmark_metrics"]
-    return scope.document(
+    report = scope.document(
         ReleaseReport,
         status=verdict.status,
         reason=verdict.conclusion,
         conclusion=verdict.conclusion,
         findings=verdict.findings,
+        notes=verdict.notes,
+        waived=verdict.waived,
+        waiver_notes=verdict.waivers,
+        verdict_without_waivers=verdict.without_waivers,
+        checks=checks,
         container=install.container if isinstance(install, InstallStatus) else "",
         worker=install.worker if install else None,
         stack_release=install.stack_release if isinstance(install, InstallStatus) else "",
@@ -75,6 +86,42 @@ def assemble_report(scope: StepScope) -> ReleaseReport:
         reproduce=_reproduce(scope, documents),
         cannot_prove=list(CANNOT_PROVE),
     )
+    return _with_last_good(scope, report) if report.status == Status.FAIL else report
+
+
+def _with_last_good(scope: StepScope, report: ReleaseReport) -> ReleaseReport:
+    """Return a failed release's report with what was good last, and what changed since."""
+    try:
+        rows = scope.store.rows(REPORT_STEP, scope.vendor, scope.model).rows
+    except OSError as error:
+        scope.log(f"the last good release is not known: {error}")
+        return report
+    good = last_good_record(rows, row_of(report))
+    said = str(good) if good else "there is no earlier good release of this model on this vendor"
+    return report.model_copy(update={"last_good": good, "notes": [*report.notes, said]})
+
+
+def _checks(scope: StepScope, documents: Upstream) -> tuple[list[CheckOutcome], list[Finding]]:
+    """Return this release held against its own history; a check that breaks must not cost the report."""
+    try:
+        settings = scope.deployment.checks
+        outcomes = judge_release(documents, StoredPast(scope.store, scope.vendor, scope.model), settings)
+        return outcomes, alerts(outcomes, settings)
+    except DeploymentError as error:
+        cause = str(error)
+    except Exception as error:
+        scope.log(traceback.format_exc())
+        cause = f"{type(error).__name__}: {error}"
+    said = f"the release was not held against its history: {cause}"
+    return [], [Finding(check="history", text=scope.redactor.text(said), waivable=False, counts=False)]
+
+
+def _waivers(scope: StepScope) -> list[Waiver]:
+    try:
+        given = scope.deployment.waivers
+    except DeploymentError:  # another finding's matter; nothing is waived by a file that cannot be read
+        return []
+    return [waiver for waiver in given if waiver.concerns(scope.vendor, scope.model)]
 
 
 def _configured_path(scope: StepScope) -> str:

@@ -128,6 +128,20 @@ class StepScope:
         return self.deployment.model(self.model)
 
     @property
+    def wanted_revision(self) -> str | None:
+        """The hub's revision to release: what was observed last of the configured one, or that itself.
+
+        A folder has none: what is in it in the worker is what counts. An observation of another source or
+        of another configured revision says nothing about this one.
+        """
+        entry, observed = self.model_entry, self.observed_version
+        if entry.source == "folder":
+            return None
+        if observed and (observed.source, observed.requested) == (entry.source, entry.revision):
+            return observed.revision
+        return entry.revision
+
+    @property
     def stack_release(self) -> StackRelease:
         """The stack release of this vendor: the deployment's choice or the catalog's default.
 

@@ -41,27 +41,13 @@ def _settings(scope: StepScope) -> dict[str, Any]:
         identity = scope.observe("worker_identity", ["--model", entry.path or entry.id])
         version = (identity.get("model") or {}).get("digest") or "absent"
     else:
-        version = _wanted_revision(scope) or "newest"
+        version = scope.wanted_revision or "newest"
     return {"model": entry.model_dump(mode="json"), "version": version}
-
-
-def _wanted_revision(scope: StepScope) -> str | None:
-    """Return the hub's revision to fetch: what was observed last of the configured one, or that itself.
-
-    A folder has none: what is in it in the worker is what counts. An observation of another source or of
-    another configured revision says nothing about this one.
-    """
-    entry, observed = scope.model_entry, scope.observed_version
-    if entry.source == "folder":
-        return None
-    if observed and (observed.source, observed.requested) == (entry.source, entry.revision):
-        return observed.revision
-    return entry.revision
 
 
 def _perform(scope: StepScope) -> ModelSnapshot:
     entry = scope.model_entry
-    report = prepare_model(scope, entry, revision=_wanted_revision(scope))
+    report = prepare_model(scope, entry, revision=scope.wanted_revision)
     files = report.document or ModelFiles(status="FAIL")
     errors = [report.error.model_copy(update={"fatal": True})] if report.error else []
     size, reason = 1, None

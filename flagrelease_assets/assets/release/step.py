@@ -17,6 +17,7 @@ from pydantic import Field
 
 from container_scripts.scripts_digest import scripts_digest
 from flagrelease_assets.assets.release.findings import finding
+from flagrelease_assets.assets.release.freshness import missing_or_stale
 from flagrelease_assets.assets.release.metadata import step_metadata
 from flagrelease_assets.assets.release.scope import ObservedVersion, StepScope
 from flagrelease_assets.catalog import CatalogError
@@ -28,12 +29,15 @@ from flagrelease_assets.contracts.common import (
     UnreadableResult,
     digest,
     upstream_input,
+    utc_now,
 )
 from flagrelease_assets.deployment import DeploymentError
 from flagrelease_assets.device_locks import DeviceLocks
 from flagrelease_assets.partitions import MODEL_DIMENSION, release_partitions, split_release_key
 from flagrelease_assets.resources import DeploymentResource
 from flagrelease_assets.results.store import StoredResultError
+from flagrelease_assets.verdict import step_finding
+from flagrelease_assets.waivers import accepted
 from flagrelease_assets.workers.base import WorkerError, WorkerProblem
 from flagrelease_assets.workers.jobs import SCRIPTS_ROOT
 
@@ -42,6 +46,7 @@ STATUS_CHECK = "status"
 MODEL_VERSION = dg.AssetKey("model_version")
 FORCE_TAG = "flagrelease/force"
 LOST_RUN_TAG = "flagrelease/report_for"
+PULLED_TAG = "flagrelease/pulled_for"
 OBSERVED = ("revision", "source", "requested_revision")
 
 UNREACHABLE = (WorkerProblem.ENGINE_UNREACHABLE, WorkerProblem.TIMEOUT, WorkerProblem.TRANSFER)
@@ -126,6 +131,10 @@ def run_step(step: Step, scope: StepScope, *, force: bool) -> StepDocument:
     started = time.monotonic()
     inputs: dict[str, str] = {}
     try:
+        if reason := _no_worker(scope):
+            return _skipped(step, scope, reason)
+        if missing := missing_or_stale(scope):
+            return _waiting(step, scope, missing)
         blockers = [] if step.always_runs else _unreadable(scope.upstream) or step.gate(scope.upstream)
         if blockers:
             return _blocked(step, scope, blockers)
@@ -218,6 +227,34 @@ def _blocked(step: Step, scope: StepScope, blockers: list[Blocker]) -> StepDocum
     )
 
 
+def _waiting(step: Step, scope: StepScope, missing: Mapping[str, str]) -> StepDocument:
+    """Return the document of a step that was asked for without what it needs above it."""
+    reasons = "; ".join(f"{name} {reason}" for name, reason in missing.items())
+    scope.log(f"BLOCKED, missing upstream: {reasons}")
+    return scope.document(
+        step.kind,
+        **step.document_fields,
+        status=Status.BLOCKED,
+        missing_upstream=list(missing),
+        reason=f"missing upstream: {reasons}. The sensor pull_upstream launches it; without the daemon, "
+        f"run `flagrelease release {scope.vendor} {scope.model}`",
+    )
+
+
+def _no_worker(scope: StepScope) -> str | None:
+    """Return why nothing can be released on a vendor that the deployment has no worker for, or None."""
+    try:
+        deployment = scope.deployment
+    except DeploymentError:  # a finding of the first step
+        return None
+    return None if scope.vendor in deployment.workers else f"no worker: {deployment.no_worker(scope.vendor)}"
+
+
+def _skipped(step: Step, scope: StepScope, reason: str) -> StepDocument:
+    scope.log(f"SKIPPED: {reason}")
+    return scope.document(step.kind, **step.document_fields, status=Status.SKIPPED, reason=reason)
+
+
 def _failed(step: Step, scope: StepScope, record: ErrorRecord) -> StepDocument:
     return scope.document(
         step.kind, **step.document_fields, status=Status.FAIL, errors=[record], reason=record.cause
@@ -300,7 +337,7 @@ def _open_scope(
         upstream={name: upstream.get(name) for name in step.upstream},
         emit=context.log.info,
         scripts_root=Path(deployment.scripts_root) if deployment.scripts_root else SCRIPTS_ROOT,
-        observed_version=_observed_version(context, model) if step.reads_model_version else None,
+        observed_version=_observed_version(context, model),
         lost_run=context.run.tags.get(LOST_RUN_TAG),
         root_run_id=context.run.root_run_id,
         hold_devices=devices.hold,
@@ -337,14 +374,15 @@ def _check_spec(step: Step) -> dg.AssetCheckSpec:
         asset=step.name,
         blocking=step.blocking_check is not None,
         partitions_def=release_partitions,
-        description="Red on FAIL, a warning on PARTIAL and BLOCKED.",
+        description="Red on FAIL, a warning on PARTIAL, BLOCKED and a waived FAIL.",
     )
 
 
 def _materialization(
     step: Step, document: StepDocument, scope: StepScope
 ) -> dg.MaterializeResult[StepDocument]:
-    failed = document.status == Status.FAIL
+    waived = _waived(step, document, scope)
+    failed = document.status == Status.FAIL and not waived
     passed = document.status in (Status.PASS, Status.SKIPPED)
     return dg.MaterializeResult(
         value=document,
@@ -356,10 +394,26 @@ def _materialization(
                 passed=passed,
                 severity=dg.AssetCheckSeverity.ERROR if failed else dg.AssetCheckSeverity.WARN,
                 description=document.reason,
-                metadata={"status": document.status.value, "errors": len(document.errors)},
+                metadata={
+                    "status": document.status.value,
+                    "errors": len(document.errors),
+                    **({"waived": waived} if waived else {}),
+                },
             )
         ],
     )
+
+
+def _waived(step: Step, document: StepDocument, scope: StepScope) -> str | None:
+    """Return what accepts that a step failed, in words; a check that ends the run is never waived."""
+    if document.status != Status.FAIL or step.blocking_check:
+        return None
+    try:
+        waivers = scope.deployment.waivers
+    except DeploymentError:
+        return None
+    finding = step_finding(step.name, document)
+    return accepted(finding, waivers, scope.vendor, scope.model, utc_now().date())
 
 
 def _published(step: Step, document: StepDocument, scope: StepScope) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from flagrelease_assets.assets.release.benchmark import ratio_limits, throughput_ratios, too_slow
+from flagrelease_assets.assets.release.benchmark import ratio_limits, throughput_ratios
 from flagrelease_assets.contracts.benchmark import Performance, ProfileResult
 from flagrelease_assets.contracts.common import Status
+from flagrelease_assets.regression import too_slow
 
 CONFIG = {"version": "0.24.0", "arguments": {"max_model_len": 2048}, "kv_cache_tokens": 100_000}
 

@@ -118,7 +118,7 @@ def test_a_kill_in_the_middle_of_writing_leaves_the_old_file_whole(
         local.put(document("two"))
     folder = Path(str(local.folder(STEP, VENDOR, MODEL)))
     assert run_of(local.latest(STEP, VENDOR, MODEL)) == "one"
-    assert {path.name for path in folder.iterdir()} == {"one.json", LATEST, "latest_pass.json"}
+    assert {path.name for path in folder.iterdir()} == {"one.json", LATEST, "latest_pass.json", "rows.json"}
 
 
 def test_history_is_written_before_latest_so_that_no_latest_lacks_its_run(
@@ -133,7 +133,7 @@ def test_history_is_written_before_latest_so_that_no_latest_lacks_its_run(
 
     monkeypatch.setattr(Path, "replace", record)
     local.put(document("one", fingerprint="f"))
-    assert written == ["one.json", LATEST, "latest_pass.json", "f.json"]
+    assert written == ["one.json", LATEST, "latest_pass.json", "f.json", "rows.json"]
 
 
 CORRUPT = {
