@@ -147,9 +147,19 @@ def sabotage(rig: Rig, program: str, step: str, code: str, *, times: int = 1) ->
     sabotage_scripts(rig.scripts, rig.folder, program, step, code, times)
 
 
+def make_breakable(rig: Rig, *programs: str) -> None:
+    """Let `sabotage` break these programs from now on without changing them: results above stay fresh."""
+    assert rig.scripts is not None
+    for program in programs:
+        hook = _hook(rig.folder, program)
+        code = (
+            f"import pathlib\nhook = pathlib.Path({str(hook)!r})\nif hook.exists(): exec(hook.read_text())\n"
+        )
+        _insert(rig.scripts / f"{program}.py", code)
+
+
 def sabotage_scripts(scripts: Path, folder: Path, program: str, step: str, code: str, times: int = 1) -> None:
     """Do the same in a folder of worker programs; ``folder`` gets the file that says it has happened."""
-    file = scripts / f"{program}.py"
     counter = folder / f"sabotaged-{program}-{step}"
     counter.unlink(missing_ok=True)
     body = f"""
@@ -162,5 +172,17 @@ if "/{step}/" in os.getcwd() and starts < {times}:
     print("sabotaged", flush=True)
 {textwrap.indent(textwrap.dedent(code), "    ")}
 """
+    file, hook = scripts / f"{program}.py", _hook(folder, program)
+    if str(hook) in file.read_text(encoding="utf-8"):
+        hook.write_text(body, encoding="utf-8")
+    else:
+        _insert(file, body)
+
+
+def _hook(folder: Path, program: str) -> Path:
+    return folder / f"hook-{program}.py"
+
+
+def _insert(file: Path, body: str) -> None:
     head, main, tail = file.read_text(encoding="utf-8").partition(RUN_AS_PROGRAM)
     file.write_text(head + main + textwrap.indent(body, "    ") + tail, encoding="utf-8")

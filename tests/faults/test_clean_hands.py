@@ -15,7 +15,7 @@ from flagrelease_assets.contracts import ModelRun
 from flagrelease_assets.contracts.common import Status
 from tests.doubles import vllm_on_path
 from tests.doubles.instant_scripts import FULL_STACK
-from tests.faults.machinery import assert_clean, sabotage
+from tests.faults.machinery import assert_clean, make_breakable, sabotage
 from tests.integration.rig import Rig
 
 SMI = """#!/bin/sh
@@ -49,6 +49,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rig, Dev
         rig = Rig(folder, instance)
         rig.workers = {"nvidia": {**rig.local_worker("nvidia"), "timeouts": {"busy_s": 1}}}
         rig.answer(FULL_STACK)
+        make_breakable(rig, "run_offline_inference")
         assert rig.run(job="verify", vendor="nvidia").success
         yield rig, devices
 
@@ -57,13 +58,12 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rig, Dev
 def repeat(machine: tuple[Rig, Devices], monkeypatch: pytest.MonkeyPatch) -> tuple[Rig, Devices]:
     rig, devices = machine
     monkeypatch.setattr(clean_hands, "RELEASE_LIMIT_S", 2.0)
-    rig.answer(FULL_STACK)
     devices.show(100, 200)
     return rig, devices
 
 
 def run_a(rig: Rig) -> ModelRun:
-    rig.materialize("run_a_result", vendor="nvidia")
+    rig.materialize("run_a_result", vendor="nvidia", force=True)
     return rig.document(ModelRun, "run_a_result", vendor="nvidia")
 
 

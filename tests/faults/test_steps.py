@@ -13,7 +13,7 @@ from flagrelease_assets.contracts import ModelRun
 from flagrelease_assets.contracts.common import Status
 from flagrelease_assets.deployment import LocalWorkerEntry
 from tests.doubles.instant_scripts import HEALTHY
-from tests.faults.machinery import assert_clean, sabotage
+from tests.faults.machinery import assert_clean, make_breakable, sabotage
 from tests.integration.rig import Rig
 
 
@@ -22,6 +22,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """An installation with one clean release, whose Run A the tests repeat with a fault."""
     with dg.DagsterInstance.ephemeral() as instance:
         rig = Rig(tmp_path_factory.mktemp("released"), instance)
+        make_breakable(rig, "test_serve_mode")
         assert rig.run(job="verify").success
         yield rig
 
@@ -30,8 +31,12 @@ def run_a(rig: Rig, **worker: Any) -> ModelRun:
     """Repeat Run A, with these settings of the worker."""
     rig.workers["cpu"] = {**rig.local_worker("cpu"), "retries": 0, **worker}
     rig.write_deployment()
-    rig.materialize("run_a_result")
+    rig.materialize("run_a_result", force=True)
     return rig.document(ModelRun, "run_a_result")
+
+
+def answer_with(document: dict[str, Any]) -> str:
+    return f"open(output, 'w').write(json.dumps({{**{document!r}, 'run_token': token}})); sys.exit(1)"
 
 
 WRONG_SCHEMA = "open(output, 'w').write(json.dumps({'run_token': token, 'status': 'SPLENDID'})); os._exit(0)"
@@ -67,7 +72,6 @@ ENDINGS = {
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_program_that_ends_badly_is_an_error_record_that_says_how(released: Rig, ending: str) -> None:
     code, layer, category, words = ENDINGS[ending]
-    released.answer({})
     sabotage(released, "test_serve_mode", "run_a_result", code, times=99)
     document = run_a(released)
     (error,) = document.errors
@@ -81,7 +85,6 @@ def test_a_program_that_ends_badly_is_an_error_record_that_says_how(released: Ri
 
 
 def test_a_job_that_the_harness_lost_is_tried_again_and_both_attempts_are_kept(released: Rig) -> None:
-    released.answer({})
     sabotage(released, "test_serve_mode", "run_a_result", "os.kill(os.getppid(), 9); time.sleep(60)")
     document = run_a(released, retries=1)
     assert (document.status, document.errors) == (Status.PASS, [])
@@ -102,7 +105,7 @@ def test_a_harness_that_keeps_failing_is_tried_as_often_as_the_worker_says(
     released: Rig, retries: int
 ) -> None:
     down = {"status": "FAIL", "phase": "serve", "problem": "network", "error": "the hub does not answer"}
-    released.answer({"test_serve_mode": down})
+    sabotage(released, "test_serve_mode", "run_a_result", answer_with(down), times=99)
     document = run_a(released, retries=retries)
     assert [job.attempt for job in document.jobs if job.name != "offline"] == list(range(1, retries + 2))
     (error,) = document.errors
@@ -115,7 +118,7 @@ def test_a_model_that_fails_is_a_result_and_never_tried_again(released: Rig) -> 
         "status": "FAIL",
         "error": "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB",
     }
-    released.answer({"test_serve_mode": oom})
+    sabotage(released, "test_serve_mode", "run_a_result", answer_with(oom), times=99)
     document = run_a(released, retries=3)
     assert [job.name for job in document.jobs] == ["offline", "serve"]
     assert document.errors[0].layer == "2"
