@@ -134,6 +134,7 @@ def run_step(step: Step, scope: StepScope, *, force: bool) -> StepDocument:
         if reason := _no_worker(scope):
             return _skipped(step, scope, reason)
         if missing := missing_or_stale(scope):
+            _ = scope.deployment  # an unreadable file hides the stored results: it is the cause to name
             return _waiting(step, scope, missing)
         blockers = [] if step.always_runs else _unreadable(scope.upstream) or step.gate(scope.upstream)
         if blockers:
