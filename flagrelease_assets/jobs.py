@@ -12,7 +12,7 @@ import dagster as dg
 
 from flagrelease_assets.assets.release.board import BOARD
 from flagrelease_assets.assets.release.report import REPORT_STEP
-from flagrelease_assets.assets.release.step import MODEL_VERSION
+from flagrelease_assets.assets.release.step import MODEL_VERSION, STACK_RELEASE
 
 RELEASE_JOB = "release"
 VERIFY_JOB = "verify"
@@ -49,7 +49,9 @@ TARGETS = {name: closure.target for name, closure in CLOSURES.items()}
 
 def closure_of(steps: Iterable[str]) -> dg.AssetSelection:
     """Return some steps and everything of the release above them."""
-    return dg.AssetSelection.assets(*steps).upstream() - dg.AssetSelection.assets(MODEL_VERSION)
+    return dg.AssetSelection.assets(*steps).upstream() - dg.AssetSelection.assets(
+        MODEL_VERSION, STACK_RELEASE
+    )
 
 
 def _closure_job(name: str, closure: Closure) -> dg.UnresolvedAssetJobDefinition:

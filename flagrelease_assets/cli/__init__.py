@@ -36,6 +36,7 @@ app.command()(judge.diff)
 worker_app.command("check")(workers.check_worker)
 models_app.command("list")(models.list_models)
 models_app.command("add")(models.add_model)
+models_app.command("discover")(models.discover_models)
 app.add_typer(worker_app, name="worker")
 app.add_typer(models_app, name="models")
 

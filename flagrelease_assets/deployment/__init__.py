@@ -5,6 +5,7 @@ Does not belong here: what is true of a vendor or stack release everywhere (the 
 """
 
 from flagrelease_assets.deployment.checks import CHECK_NAMES, Checks
+from flagrelease_assets.deployment.discovery import DiscoveryRule
 from flagrelease_assets.deployment.file import (
     DEPLOYMENT_VARIABLE,
     Deployment,
@@ -23,6 +24,7 @@ __all__ = [
     "Checks",
     "Deployment",
     "DeploymentError",
+    "DiscoveryRule",
     "DockerWorkerEntry",
     "LocalWorkerEntry",
     "ModelEntry",

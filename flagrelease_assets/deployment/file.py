@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
@@ -24,10 +24,12 @@ from pydantic_settings import (
 from flagrelease_assets.catalog import Catalog, CatalogDataError, load_catalog, with_stack_releases
 from flagrelease_assets.contracts.keys import model_id
 from flagrelease_assets.deployment.checks import Checks
+from flagrelease_assets.deployment.discovery import DiscoveryRule
 from flagrelease_assets.deployment.models import ModelEntry
 from flagrelease_assets.deployment.section import Section
 from flagrelease_assets.deployment.waivers import EVERY_MODEL, Waiver
 from flagrelease_assets.deployment.workers import DockerWorkerEntry, LocalWorkerEntry, WorkerEntry
+from flagrelease_assets.hubs.settings import ClientSettings
 
 DEPLOYMENT_VARIABLE = "FLAGRELEASE_DEPLOYMENT"
 DEFAULT_DEPLOYMENT_FILE = "flagrelease.yaml"
@@ -61,6 +63,14 @@ class Deployment(BaseSettings):
     network: NetworkSettings = NetworkSettings()
     checks: Checks = Checks()
     waivers: list[Waiver] = []
+    hubs: ClientSettings = Field(ClientSettings(), description="How the model hubs are reached.")
+    discovery: list[DiscoveryRule] = Field([], description="Models of a hub that need no entry of their own.")
+    on_new_version: Literal["release", "observe"] = Field(
+        "release", description="Whether a new model version is released on every vendor, or only noted."
+    )
+    on_new_stack_release: Literal["release", "stale"] = Field(
+        "stale", description="Whether a new stack release is released with every model, or only noted."
+    )
     secrets: list[str] = Field(
         ["HF_TOKEN", "MODELSCOPE_API_TOKEN"], description="Host variables passed on to workers, redacted."
     )
@@ -142,6 +152,9 @@ class Deployment(BaseSettings):
         for entry in self.models:
             if entry.key == key:
                 return entry
+        for rule in self.discovery:
+            if rule.admits(model_id(key)):
+                return rule.entry(model_id(key))
         raise DeploymentError(
             f"model {key!r} has no entry: add `- id: {model_id(key)}` under `models:` in {self._file}"
         )

@@ -109,6 +109,7 @@ class HubDouble:
         self.token = token
         self.latency_s = latency_s
         self.modelscope_etags = False
+        self.page_size = 100
         self.huggingface: dict[str, HubModel] = {}
         self.modelscope: dict[str, HubModel] = {}
         self.renamed: dict[str, str] = {}
@@ -191,6 +192,8 @@ class HubDouble:
         return next((reply for part, reply in self._always.items() if part in path), None)
 
     def _answer(self, request: Request) -> Reply:
+        if request.path == "/api/models":
+            return self._huggingface_list(request)
         if match := re.fullmatch(r"/api/models/(.+?)(?:/revision/(.+))?", request.path):
             return self._huggingface_info(request, match[1], match[2])
         if match := re.fullmatch(r"/api/v1/models/([^/]+/[^/]+)/repo/files", request.path):
@@ -208,6 +211,24 @@ class HubDouble:
         if authorised:
             return _huggingface_error(404, "RepoNotFound", "Repository not found")
         return _huggingface_error(401, "RepoNotFound", "Invalid username or password.")
+
+    def _huggingface_list(self, request: Request) -> Reply:
+        """Answer a list of models, a page at a time; private ones are not in it without the token."""
+        wanted, words = request.query.get("author"), request.query.get("search", "").lower()
+        authorised = request.headers.get("authorization") == f"Bearer {self.token}"
+        found = [
+            model.id
+            for model in self.huggingface.values()
+            if (wanted is None or model.id.partition("/")[0] == wanted)
+            and words in model.id.lower()
+            and (authorised or not model.private)
+        ]
+        start, size = int(request.query.get("cursor", "0")), min(self.page_size, int(request.query["limit"]))
+        page, rest = found[start : start + size], found[start + size :]
+        query = "&".join(f"{key}={value}" for key, value in request.query.items() if key != "cursor")
+        following = f'<{self.url}/api/models?{query}&cursor={start + size}>; rel="next"'
+        body = json.dumps([{"id": model_id, "modelId": model_id} for model_id in page]).encode()
+        return Reply(body=body, headers={"Link": following} if rest else {})
 
     def _huggingface_info(self, request: Request, model_id: str, revision: str | None) -> Reply:
         if model_id in self.renamed:

@@ -16,8 +16,14 @@ from flagrelease_assets.assets.release.install import INSTALL_STATUS
 from flagrelease_assets.assets.release.model_runs import RUN_A_RESULT, RUN_B_RESULT
 from flagrelease_assets.assets.release.report import RELEASE_REPORT
 from flagrelease_assets.assets.release.snapshot import MODEL_SNAPSHOT
-from flagrelease_assets.assets.release.step import MODEL_VERSION, RELEASE_GROUP, Step, build_step_asset
-from flagrelease_assets.partitions import model_partitions
+from flagrelease_assets.assets.release.step import (
+    MODEL_VERSION,
+    RELEASE_GROUP,
+    STACK_RELEASE,
+    Step,
+    build_step_asset,
+)
+from flagrelease_assets.partitions import model_partitions, vendor_partitions
 
 model_version = dg.AssetSpec(
     MODEL_VERSION,
@@ -28,6 +34,18 @@ model_version = dg.AssetSpec(
         "sensor, never materialized here."
     ),
     kinds={"huggingface"},
+    owners=["team:flagrelease"],
+)
+
+stack_release = dg.AssetSpec(
+    STACK_RELEASE,
+    partitions_def=vendor_partitions,
+    group_name=RELEASE_GROUP,
+    description=(
+        "The stack release that a vendor uses: the named bundle of versions of the five packages. Observed "
+        "by a sensor when the catalog or the deployment names another one; older results are then stale."
+    ),
+    kinds={"yaml"},
     owners=["team:flagrelease"],
 )
 
@@ -50,4 +68,4 @@ def release_steps(evaluator: Evaluator | None = None) -> tuple[Step, ...]:
 
 def release_assets(evaluator: Evaluator | None = None) -> list[dg.AssetsDefinition | dg.AssetSpec]:
     """Return every asset of the group, with an accuracy evaluator plugged in if there is one."""
-    return [model_version, *map(build_step_asset, release_steps(evaluator)), release_board]
+    return [model_version, stack_release, *map(build_step_asset, release_steps(evaluator)), release_board]

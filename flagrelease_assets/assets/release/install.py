@@ -285,5 +285,6 @@ INSTALL_STATUS = Step(
     perform=_perform,
     settings=_settings,
     shared_by_models=True,
+    reads_stack_release=True,
     kinds=("python", "json"),
 )

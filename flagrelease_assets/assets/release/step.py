@@ -33,7 +33,12 @@ from flagrelease_assets.contracts.common import (
 )
 from flagrelease_assets.deployment import DeploymentError
 from flagrelease_assets.device_locks import DeviceLocks
-from flagrelease_assets.partitions import MODEL_DIMENSION, release_partitions, split_release_key
+from flagrelease_assets.partitions import (
+    MODEL_DIMENSION,
+    VENDOR_DIMENSION,
+    release_partitions,
+    split_release_key,
+)
 from flagrelease_assets.resources import DeploymentResource
 from flagrelease_assets.results.store import StoredResultError
 from flagrelease_assets.verdict import step_finding
@@ -44,6 +49,7 @@ from flagrelease_assets.workers.jobs import SCRIPTS_ROOT
 RELEASE_GROUP = "release"
 STATUS_CHECK = "status"
 MODEL_VERSION = dg.AssetKey("model_version")
+STACK_RELEASE = dg.AssetKey("stack_release")
 FORCE_TAG = "flagrelease/force"
 LOST_RUN_TAG = "flagrelease/report_for"
 PULLED_TAG = "flagrelease/pulled_for"
@@ -105,6 +111,7 @@ class Step:
         shared_by_models: whether the result depends on the worker alone.
         reuse: whether a stored PASS may stand in for running.
         reads_model_version: whether the external model version is above this step.
+        reads_stack_release: whether the vendor's external stack release is above this step.
         publish: writes what people open (pages, tables) and returns its metadata.
         blocking_check: name of a check that turns the run red on FAIL, if any.
     """
@@ -121,6 +128,7 @@ class Step:
     shared_by_models: bool = False
     reuse: bool = True
     reads_model_version: bool = False
+    reads_stack_release: bool = False
     publish: Callable[[StepScope, Any], dict[str, Any]] | None = None
     blocking_check: str | None = None
     kinds: tuple[str, ...] = ("json",)
@@ -292,7 +300,7 @@ def build_step_asset(step: Step) -> dg.AssetsDefinition:
         description=step.description,
         partitions_def=release_partitions,
         ins={name: dg.AssetIn(name) for name in step.upstream},
-        deps=[_model_version_dependency()] if step.reads_model_version else [],
+        deps=_external_dependencies(step),
         check_specs=[_check_spec(step)],
         code_version=_code_version(),
         kinds=set(step.kinds),
@@ -345,10 +353,17 @@ def _open_scope(
     )
 
 
-def _model_version_dependency() -> dg.AssetDep:
-    return dg.AssetDep(
-        MODEL_VERSION, partition_mapping=dg.MultiToSingleDimensionPartitionMapping(MODEL_DIMENSION)
-    )
+def _external_dependencies(step: Step) -> list[dg.AssetDep]:
+    """Return the external assets above a step: each has one of the two dimensions."""
+    above = {
+        MODEL_DIMENSION: MODEL_VERSION if step.reads_model_version else None,
+        VENDOR_DIMENSION: STACK_RELEASE if step.reads_stack_release else None,
+    }
+    return [
+        dg.AssetDep(key, partition_mapping=dg.MultiToSingleDimensionPartitionMapping(dimension))
+        for dimension, key in above.items()
+        if key
+    ]
 
 
 def _observed_version(context: dg.AssetExecutionContext, model: str) -> ObservedVersion | None:
