@@ -9,10 +9,11 @@ SOURCES := flagrelease_assets container_scripts tests benchmarks
 # Seconds one test may take; an end-to-end test installs vLLM and starts servers.
 UNIT_TIMEOUT := 60
 INTEGRATION_TIMEOUT := 300
+FAULTS_TIMEOUT := 300
 E2E_TIMEOUT := 1800
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-ui ui test test-unit test-integration test-e2e lint typecheck bench clean
+.PHONY: help venv demo demo-ui ui test test-unit test-integration test-faults test-e2e lint typecheck bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,9 +35,10 @@ demo-ui: venv ## open the Dagster UI on the demo's runs and results
 ui: venv ## open the Dagster UI on your own deployment (flagrelease.yaml)
 	$(BIN)/flagrelease ui
 
-test: lint typecheck ## run every check: lint, typecheck, unit, integration, end-to-end
+test: lint typecheck ## run every check: lint, typecheck, unit, integration, faults, end-to-end
 	$(MAKE) --no-print-directory test-unit
 	$(MAKE) --no-print-directory test-integration
+	$(MAKE) --no-print-directory test-faults
 	$(MAKE) --no-print-directory test-e2e
 
 test-unit: venv ## run the unit tests (seconds)
@@ -44,6 +46,9 @@ test-unit: venv ## run the unit tests (seconds)
 
 test-integration: venv ## run the tests with a Dagster instance (minutes)
 	$(BIN)/pytest tests/integration --timeout $(INTEGRATION_TIMEOUT)
+
+test-faults: venv ## break engines, containers, processes, disks and connections, and look what is left (minutes)
+	$(BIN)/pytest tests/faults --timeout $(FAULTS_TIMEOUT)
 
 test-e2e: venv ## run the tests with a Docker engine and real vLLM (longer)
 	$(BIN)/pytest tests/e2e --timeout $(E2E_TIMEOUT)

@@ -91,7 +91,13 @@ def measure_in_container() -> tuple[Figure, ...]:
 
 @cache
 def _local_series() -> tuple[Series, ...]:
-    return _measure(lambda folder: {"kind": "local", "work_root": str(folder / "worker")})
+    return _measure(
+        lambda folder: {
+            "kind": "local",
+            "work_root": str(folder / "worker"),
+            "lock_root": str(folder / "locks"),
+        }
+    )
 
 
 def _measure(worker_of: WorkerOf) -> tuple[Series, ...]:

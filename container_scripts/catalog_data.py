@@ -64,6 +64,14 @@ def vendor_probes() -> Dict[str, List[Probe]]:
     }
 
 
+def memory_probes(vendor: str) -> List[Probe]:
+    """Return the commands that tell how much memory of a vendor's devices is in use; none if unknown."""
+    return [
+        Probe(tuple(probe["argv"]), probe["parser"], probe["label"], probe["timeout_s"])
+        for probe in vendor_record(vendor)["memory"]
+    ]
+
+
 def flagtree_tables() -> Dict[str, Record]:
     """Return the FlagTree wheel tables by id."""
     return {table["id"]: table for table in catalog()["flagtree_wheels"]}

@@ -1,6 +1,6 @@
 """Read the text of vendor management tools as per-device records.
 
-Belongs here: pure parsers from a tool's output to devices, and their registry by the catalog's names.
+Belongs here: pure parsers from a tool's output to devices and their memory, their registry by name.
 Does not belong here: running the tools, or deciding which vendor a machine is.
 """
 
@@ -93,6 +93,29 @@ def parse_rocm_smi_product(text: str, label: Optional[str] = None) -> List[Devic
     return _numbered(devices)
 
 
+def parse_used_memory_csv(text: str, label: Optional[str] = None) -> Dict[int, int]:
+    """Read ``--query-gpu=index,memory.used --format=csv,noheader[,nounits]``: index to MiB in use."""
+    used = {}
+    for line in text.splitlines():
+        index, _, memory = (part.strip() for part in line.partition(","))
+        number = _CSV_MEMORY.match(memory)
+        if index.isascii() and index.isdigit() and number and number.group(1):
+            used[int(index)] = int(number.group(1))
+    return used
+
+
+def parse_rocm_smi_memory(text: str, label: Optional[str] = None) -> Dict[int, int]:
+    """Read ``--showmeminfo vram``: index to MiB in use."""
+    used = {}
+    for line in text.splitlines():
+        match = _PROPERTY.match(line)
+        if match and match.group(1) == label and match.group(3).lower() == "vram total used memory (b)":
+            number = _number(match.group(4))
+            if number is not None:
+                used[int(match.group(2))] = number // 2**20
+    return used
+
+
 def parse_npu_smi_list(text: str, label: Optional[str] = None) -> List[Device]:
     """Read ``npu-smi info -l``: each NPU counts as many devices as it has chips."""
     cards: List[Dict[str, str]] = []
@@ -118,4 +141,9 @@ PARSERS: Dict[str, Callable[[str, Optional[str]], List[Device]]] = {
     "rocm_smi_product": parse_rocm_smi_product,
     "npu_smi_list": parse_npu_smi_list,
     "smi_list": parse_smi_list,
+}
+
+MEMORY_PARSERS: Dict[str, Callable[[str, Optional[str]], Dict[int, int]]] = {
+    "used_memory_csv": parse_used_memory_csv,
+    "rocm_smi_memory": parse_rocm_smi_memory,
 }

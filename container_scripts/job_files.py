@@ -6,16 +6,23 @@ Does not belong here: processes, and what follows from what the files say.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from container_scripts.document import Document, write_atomically
-from container_scripts.processes import Process, ProcessId
+from container_scripts.processes import Process, ProcessId, boot_id, boot_time
+
+RESERVED_BYTES = 64 << 10
 
 
 class Job(NamedTuple):
-    """What job.json asks for; all times in seconds, ``lease_s`` 0 for a job that needs no lease."""
+    """What job.json asks for; all times in seconds, ``lease_s`` absent for a job that needs no lease.
+
+    ``lock`` is the record of the device lock that the job is run under; a poll renews both.
+    """
 
     argv: List[str]
     env_set: Dict[str, str]
@@ -27,6 +34,7 @@ class Job(NamedTuple):
     lease_s: float
     run_token: str
     activity_paths: List[str]
+    lock: Optional[str] = None
 
 
 class JobDirectory:
@@ -40,6 +48,7 @@ class JobDirectory:
         self._exit = os.path.join(self.path, "exit.json")
         self._lease = os.path.join(self.path, "lease")
         self._cancel = os.path.join(self.path, "cancel")
+        self._reserve = os.path.join(self.path, "reserve")
 
     def job(self) -> Job:
         """Read job.json; raises ValueError naming what is wrong with it, OSError if it is not there."""
@@ -56,15 +65,18 @@ class JobDirectory:
             lease_s=float(document.get("lease_s", 0)),
             run_token=str(document["run_token"]),
             activity_paths=list(document.get("activity_paths", [])),
+            lock=document.get("lock"),
         )
-        if not job.argv or not (job.deadline_s > 0 and job.idle_s > 0 and job.grace_s >= 0):
-            raise ValueError("job.json needs argv, deadline_s > 0, idle_s > 0 and grace_s >= 0")
+        limits = (job.deadline_s, job.idle_s, job.grace_s, job.lease_s)
+        usable = job.deadline_s > 0 and job.idle_s > 0 and job.grace_s >= 0 and job.lease_s >= 0
+        if not (job.argv and usable and all(map(math.isfinite, limits))):
+            raise ValueError("job.json needs argv, deadline_s > 0, idle_s > 0 and grace_s >= 0, all finite")
         return job
 
     def claim(self, starter: ProcessId) -> bool:
         """Become the one who starts this job; False if it was started before, by whomever."""
         draft = f"{self._state}.{starter.pid}.claim"
-        write_atomically(draft, json.dumps({"supervisor": list(starter)}))
+        write_atomically(draft, json.dumps({"supervisor": list(starter), "boot_id": boot_id()}))
         try:
             os.link(draft, self._state)
         except FileExistsError:
@@ -76,15 +88,29 @@ class JobDirectory:
     def write_state(self, supervisor: ProcessId, marker: str, processes: List[Process]) -> None:
         """Record who supervises the job, its marker, and its processes as last seen."""
         rows = [[*process.id, process.name] for process in processes]
-        state = {"supervisor": list(supervisor), "marker": marker, "processes": rows}
+        state = {
+            "supervisor": list(supervisor),
+            "boot_id": boot_id(),
+            "marker": marker,
+            "processes": rows,
+        }
         write_atomically(self._state, json.dumps(state))
 
     def state(self) -> Optional[Document]:
         """Return what ``claim`` or ``write_state`` wrote last, or None for a job that was never started."""
         return _read_json(self._state)
 
+    def reserve_room(self) -> None:
+        """Keep room for exit.json, so that a job which fills the disk can still be recorded as ended."""
+        with open(self._reserve, "wb") as handle:
+            handle.write(bytes(RESERVED_BYTES))
+            handle.flush()
+            os.fsync(handle.fileno())
+
     def write_exit(self, document: Document) -> None:
         """Record how the job ended; nothing of it runs any more."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._reserve)
         write_atomically(self._exit, json.dumps(document))
 
     def exit(self) -> Optional[Document]:
@@ -94,7 +120,7 @@ class JobDirectory:
     def renew_lease(self) -> None:
         """Say that somebody still wants this job; needs no room on the disk once the file is there."""
         with open(self._lease, "ab"):
-            os.utime(self._lease)
+            stamp_with_boot_time(self._lease)
 
     def lease_stamp(self) -> int:
         """Return a number that changes with each renewal; it is compared, never read as a time."""
@@ -102,6 +128,10 @@ class JobDirectory:
             return os.stat(self._lease).st_mtime_ns
         except OSError:
             return 0
+
+    def lease_age_s(self) -> float:
+        """Return seconds since somebody last said that they want this job; infinite if nobody did."""
+        return age_by_boot_time(self._lease)
 
     def request_cancel(self) -> None:
         """Ask the supervisor to end the job."""
@@ -126,6 +156,21 @@ class JobDirectory:
                 return handle.read(max_bytes)
         except OSError:
             return b""
+
+
+def stamp_with_boot_time(path: str) -> None:
+    """Set the modification time of a file to the seconds since boot: no change of the date moves them."""
+    now = boot_time()
+    os.utime(path, (now, now))
+
+
+def age_by_boot_time(path: str) -> float:
+    """Return seconds since ``stamp_with_boot_time``; infinite if there is no file, or one of the future."""
+    try:
+        age = boot_time() - os.stat(path).st_mtime
+    except OSError:
+        return math.inf
+    return age if age >= 0 else math.inf
 
 
 def _read_json(path: str) -> Optional[Dict[str, Any]]:

@@ -14,6 +14,8 @@ from typing import Callable, Dict, Iterable, List, NamedTuple, Optional
 KILL_LIMIT_S = 10.0
 """How long killed processes may take to vanish before they are reported as survivors."""
 
+BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
+
 _PAUSE_S = 0.05
 _FREEZE_PASSES = 20
 
@@ -52,6 +54,15 @@ class Ending(NamedTuple):
 def boot_time() -> float:
     """Return seconds since boot: a clock that no change of the date moves and that counts suspended time."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def boot_id() -> str:
+    """Return what tells this boot of the machine from every other, or nothing where the kernel hides it."""
+    try:
+        with open(BOOT_ID_FILE, encoding="ascii") as handle:
+            return handle.read().strip()
+    except OSError:
+        return ""
 
 
 def read_process(pid: int) -> Optional[Process]:

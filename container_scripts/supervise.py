@@ -25,21 +25,19 @@ from typing import Any, List, Optional, Tuple
 if not __package__:  # run as a file: make this folder importable as the package it is
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 from container_scripts.activity import Activity
-from container_scripts.document import RUN_TOKEN_VARIABLE, Document, describe_exception, utc_now
+from container_scripts.device_lock import renew
+from container_scripts.document import RUN_TOKEN_VARIABLE, Document, describe_exception
 from container_scripts.job_files import Job, JobDirectory
+from container_scripts.lost_jobs import CANCEL_GRACE_S, MARKER_VARIABLE, bury, exit_document, look
 from container_scripts.processes import (
     Ending,
     Process,
     ProcessId,
     boot_time,
     end_processes,
-    has_variable,
-    is_alive,
     living_descendants,
     read_process,
 )
-
-MARKER_VARIABLE = "FLAGRELEASE_JOB_MARKER"
 
 KEEP_ENVIRONMENT_VARIABLE = "SPT_NOENV"
 """Keeps setproctitle, which vLLM uses, from wiping the marker out of /proc/PID/environ."""
@@ -48,8 +46,9 @@ COMMAND_LIMIT_S = 60
 UNUSABLE_JOB = 2
 """Exit code for a job directory that cannot be used; Python itself ends so if this file is missing."""
 
-CANCEL_GRACE_S = 5.0
 EXIT_WRITE_LIMIT_S = 60.0
+UP = b"up"
+MAX_WORDS_BYTES = 2000
 
 _TICK_S = 0.1
 _SCAN_S = 0.5
@@ -83,6 +82,7 @@ class Supervisor:
             raise OSError(ctypes.get_errno(), "this kernel refuses PR_SET_CHILD_SUBREAPER")
         signal.signal(signal.SIGTERM, self._on_term)
         self._directory.renew_lease()
+        self._directory.reserve_room()
         self._directory.write_state(self._identity, self._marker, [])
 
     def run(self) -> None:
@@ -97,7 +97,7 @@ class Supervisor:
             reason, error = self._watch_safely(began)
         ending = self._end_tree(reason)
         code, number = _decode(self._status)
-        self._write_exit(_exit_document(reason, ending, code, number, boot_time() - began, error))
+        self._write_exit(exit_document(reason, ending, code, number, boot_time() - began, error))
 
     def _write_exit(self, document: Document) -> None:
         end = boot_time() + EXIT_WRITE_LIMIT_S
@@ -221,14 +221,20 @@ def start(directory: JobDirectory, job: Job) -> Document:
         _become_supervisor(directory, job, writer)
     os.close(writer)
     os.waitpid(child, 0)
-    ready = os.read(reader, 1)
-    if not ready:
-        raise OSError(f"the supervisor did not come up; see {directory.supervisor_log}")
+    said = os.read(reader, MAX_WORDS_BYTES)
+    os.close(reader)
+    if said != UP:
+        words = said.decode("utf-8", "replace") or f"see {directory.supervisor_log}"
+        raise OSError(f"the supervisor did not come up: {words}")
     return {"started": True}
 
 
 def _become_supervisor(directory: JobDirectory, job: Job, ready: int) -> None:
-    """Leave the session of the starter, supervise, and end this process; never returns."""
+    """Leave the session of the starter, supervise, and end this process; never returns.
+
+    ``ready`` takes one word once the job is supervised, or what went wrong.
+    """
+    up = False
     try:
         os.setsid()
         if os.fork() != 0:
@@ -239,26 +245,31 @@ def _become_supervisor(directory: JobDirectory, job: Job, ready: int) -> None:
             os.dup2(source, target)
         supervisor = Supervisor(directory, job)
         supervisor.prepare()
-        os.write(ready, b"1")
+        os.write(ready, UP)
         os.close(ready)
+        up = True
         supervisor.run()
     except BaseException as failure:
+        if not up:
+            os.write(ready, describe_exception(failure)["error"].encode()[:MAX_WORDS_BYTES])
         sys.stderr.write(describe_exception(failure)["traceback"])
         sys.stderr.flush()
         os._exit(1)
     os._exit(0)
 
 
-def poll(directory: JobDirectory, offset: int, max_bytes: int) -> Document:
-    """Answer {state, offset, chunk_b64, log_size, exit} and renew the lease.
+def poll(directory: JobDirectory, offset: int, max_bytes: int, lock: Optional[str] = None) -> Document:
+    """Answer {state, offset, chunk_b64, log_size, exit}, and renew the lease and the device lock.
 
     ``state`` is starting, running, finished or lost; ``offset`` is where to read on. Once it is
     finished or lost the log does not grow any more. Finding a job lost ends what is left of it.
     """
     directory.renew_lease()
-    state, ended = _look(directory)
+    if lock:
+        renew(lock)
+    state, ended = look(directory)
     if state == "lost" and ended is None:
-        ended = _bury(directory)
+        ended = bury(directory)
     size = directory.log_size()
     chunk = directory.read_log(offset, max_bytes)
     return {
@@ -273,76 +284,10 @@ def poll(directory: JobDirectory, offset: int, max_bytes: int) -> Document:
 def cancel(directory: JobDirectory) -> Document:
     """Ask for the end of the job, and end what is left of it if its supervisor is gone."""
     directory.request_cancel()
-    state, ended = _look(directory)
+    state, ended = look(directory)
     if state == "lost" and ended is None:
-        _bury(directory)
+        bury(directory)
     return {"state": state}
-
-
-def _look(directory: JobDirectory) -> Tuple[str, Optional[Document]]:
-    """Return the state of a job, and its exit document if it has one."""
-    state = directory.state()
-    if state is None:
-        return "starting", None
-    supervised = is_alive(ProcessId(*state["supervisor"]))  # asked before exit.json, which it writes last
-    ended = directory.exit()
-    if ended is not None:
-        return ("lost" if ended["reason"] == "lost" else "finished"), ended
-    if not supervised:
-        return "lost", None
-    return ("running" if "marker" in state else "starting"), None
-
-
-def _bury(directory: JobDirectory) -> Document:
-    """End what a vanished supervisor left behind, and write exit.json in its place.
-
-    A leftover is ended if it is a recorded process of the job, or stems from one, and carries the
-    job's marker; a recorded process that still lives but hides its environment is only reported.
-    """
-    state = directory.state() or {}
-    recorded = [ProcessId(pid, start_ticks) for pid, start_ticks, _ in state.get("processes", [])]
-
-    def known() -> List[Process]:
-        living = [identity.pid for identity in recorded if is_alive(identity)]
-        roots = [process for process in map(read_process, living) if process is not None]
-        found = [*roots, *living_descendants(*living)]
-        return list({process.id: process for process in found}.values())
-
-    def leftovers() -> List[Process]:
-        return [p for p in known() if has_variable(p.id.pid, MARKER_VARIABLE, state.get("marker", ""))]
-
-    ending = end_processes(leftovers, CANCEL_GRACE_S)
-    ending = Ending(ending.terminated, known())
-    document = _exit_document(
-        "lost",
-        ending,
-        error="the supervisor of the job vanished without a word: killed, or the worker restarted",
-    )
-    directory.write_exit(document)
-    return document
-
-
-def _exit_document(
-    reason: str,
-    ending: Ending,
-    code: Optional[int] = None,
-    number: Optional[int] = None,
-    duration_s: Optional[float] = None,
-    error: Optional[str] = None,
-) -> Document:
-    return {
-        "reason": reason,
-        "code": code,
-        "signal": number,
-        "duration_s": None if duration_s is None else round(duration_s, 3),
-        "terminated": [
-            {"pid": process.id.pid, "name": process.name, "signal": name}
-            for process, name in ending.terminated
-        ],
-        "survivors": [{"pid": process.id.pid, "name": process.name} for process in ending.survivors],
-        "finished_at": utc_now(),
-        "error": error,
-    }
 
 
 def _decode(status: Optional[int]) -> Tuple[Optional[int], Optional[int]]:
@@ -381,7 +326,7 @@ def main() -> int:
         if arguments.command == "start":
             answer = start(directory, job)
         elif arguments.command == "poll":
-            answer = poll(directory, arguments.offset, arguments.max_bytes)
+            answer = poll(directory, arguments.offset, arguments.max_bytes, job.lock)
         else:
             answer = cancel(directory)
     except (OSError, ValueError, KeyError, TypeError) as failure:

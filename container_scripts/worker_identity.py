@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import Optional
 
 if not __package__:  # run as a file: make this folder importable as the package it is
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -17,9 +16,9 @@ if not __package__:  # run as a file: make this folder importable as the package
 from container_scripts.distributions import entry_point_names, installed_digest
 from container_scripts.document import Document, run_program
 from container_scripts.model_files import folder_digest, list_files
+from container_scripts.processes import boot_id
 
 PLATFORM_GROUP = "vllm.platform_plugins"
-BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -49,14 +48,6 @@ def describe_path(path: str) -> Document:
     return {"path": path, "exists": True, "bytes": facts.st_size, "mtime": facts.st_mtime}
 
 
-def _boot_id() -> Optional[str]:
-    try:
-        with open(BOOT_ID_FILE, encoding="ascii") as handle:
-            return handle.read().strip()
-    except OSError:
-        return None
-
-
 def observe(arguments: argparse.Namespace) -> Document:
     """Return the document body."""
     digest, count = installed_digest()
@@ -65,7 +56,7 @@ def observe(arguments: argparse.Namespace) -> Document:
         "packages_digest": digest,
         "package_count": count,
         "python_executable": sys.executable,
-        "boot_id": _boot_id(),
+        "boot_id": boot_id() or None,
         "platform_plugins": entry_point_names(PLATFORM_GROUP),
         "model": describe_model(arguments.model) if arguments.model else None,
         "paths": [describe_path(path) for path in arguments.path],

@@ -18,6 +18,7 @@ warnings.filterwarnings(
 from flagrelease_assets.assets.release.accuracy import Evaluator  # noqa: E402
 from flagrelease_assets.assets.release.graph import release_assets  # noqa: E402
 from flagrelease_assets.checks import release_asset_checks  # noqa: E402
+from flagrelease_assets.device_locks import DeviceLocks  # noqa: E402
 from flagrelease_assets.jobs import ALL_JOBS  # noqa: E402
 from flagrelease_assets.resources import DeploymentResource, ResultIOManager  # noqa: E402
 from flagrelease_assets.sensors import ALL_SENSORS  # noqa: E402
@@ -45,6 +46,7 @@ def build_defs(
         sensors=ALL_SENSORS,
         resources={
             "deployment": deployment,
+            "devices": DeviceLocks(),
             "results": ResultIOManager(deployment=deployment),
             **overrides,
         },

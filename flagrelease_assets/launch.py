@@ -20,6 +20,7 @@ from flagrelease_assets.contracts.common import Status, StepDocument
 from flagrelease_assets.jobs import TARGETS
 from flagrelease_assets.partitions import MODEL_DIMENSION, release_key
 from flagrelease_assets.resources import DeploymentResource
+from flagrelease_assets.results.store import StoredResultError
 
 PROGRESS_LOGGER = "progress"
 
@@ -83,12 +84,18 @@ def launch(
         tags=_force_tag(force),
         raise_on_error=False,
     )
+    document: StepDocument | None = None
+    unreadable: str | None = None
+    try:
+        document = resource.store().of_run(TARGETS[job], vendor, model, result.run_id)
+    except StoredResultError as error:
+        unreadable = str(error)
     return LaunchResult(
         result.run_id,
         result.success,
         time.monotonic() - started,
-        resource.store().of_run(TARGETS[job], vendor, model, result.run_id),
-        _failure(result),
+        document,
+        _failure(result) or unreadable,
     )
 
 

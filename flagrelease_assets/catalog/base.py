@@ -22,7 +22,11 @@ EnvironmentVariable = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z0-9_]
 MajorMinor = Annotated[str, StringConstraints(pattern=r"^[0-9]+\.[0-9]+$")]
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+)*[0-9a-zA-Z.+]*$")]
 HttpsUrl = Annotated[str, StringConstraints(pattern=r"^https://[^\s]+$")]
-Seconds = Annotated[float, Field(gt=0)]
+LONGEST_LIMIT_S = 14 * 24 * 3600.0
+"""No limit is longer than two weeks, in seconds: one that nobody lives to see is no limit."""
+
+Seconds = Annotated[float, Field(gt=0, le=LONGEST_LIMIT_S, allow_inf_nan=False)]
+"""A limit: positive, finite and of human size, so that none can be switched off."""
 
 
 class CatalogError(ValueError):

@@ -23,6 +23,7 @@ VENDOR_FIELDS = {
     "display_name",
     "aliases",
     "detect",
+    "memory",
     "markers",
     "torch_backend",
     "visible_devices_variable",

@@ -81,6 +81,19 @@ class Probe(CatalogModel):
         return self
 
 
+class MemoryProbe(CatalogModel):
+    """A command that shows how much memory of each device is in use, and how its output is read.
+
+    ``parser``: ``used_memory_csv`` one "index, MiB" line per device; ``rocm_smi_memory`` property lines
+    that start with ``LABEL[n]``, in bytes.
+    """
+
+    argv: Annotated[Sequence[ProbeArgument], Field(min_length=1)]
+    parser: Literal["used_memory_csv", "rocm_smi_memory"]
+    label: Text | None = None
+    timeout_s: Seconds = 10.0
+
+
 class FlagCX(CatalogModel):
     """How FlagCX is built for a vendor: the make flag, and the adaptor of its torch plugin."""
 
@@ -130,14 +143,16 @@ class ProfileScale(CatalogModel):
 class Vendor(Sourced):
     """A chip vendor: how it is found, what its runs need, and what of the stack exists for it.
 
-    ``markers`` are device nodes that hint at the vendor when no probe answers; an SDK folder is no
-    proof of a device and cannot be one. ``engine_arguments`` go to vLLM in every run, base and full.
+    ``memory`` tells the used memory of devices, where a tool is known that does. ``markers`` are device
+    nodes that hint at the vendor when no probe answers; an SDK folder is no proof of a device and cannot
+    be one. ``engine_arguments`` go to vLLM in every run, base and full.
     """
 
     name: VendorName
     display_name: Text
     aliases: Sequence[Name]
     detect: Sequence[Probe]
+    memory: Sequence[MemoryProbe] = ()
     markers: Sequence[DeviceGlob]
     torch_backend: Literal["cuda", "npu", "musa", "xpu", "mlu", "gcu", "tsm", "cpu", "unknown"]
     visible_devices_variable: EnvironmentVariable | None

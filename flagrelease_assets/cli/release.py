@@ -32,6 +32,7 @@ def release(
     as_json: JsonOption = False,
 ) -> None:
     """Run a release of MODEL on VENDOR's worker here and now, and print the report."""
+    from flagrelease_assets.assets.release.budget import budget_of
     from flagrelease_assets.contracts.keys import model_key
     from flagrelease_assets.jobs import TARGETS
     from flagrelease_assets.resources import DeploymentResource
@@ -39,10 +40,15 @@ def release(
     resource = open_deployment(deployment)
     settings = resource.load()
     vendor, key = resolve_vendor(vendor), model_key(model)
-    settings.worker(vendor)
+    entry = settings.worker(vendor)
     settings.model(key)
     if job not in TARGETS:
         fail(f"unknown job {job!r}: use release, verify or install")
+    if not as_json and job == "release":
+        profiles = len(settings.catalog.profiles_for(vendor))
+        probes = settings.catalog.probe_limits
+        budget = budget_of(settings.catalog.vendors[vendor], entry, profiles=profiles, probes_s=probes)
+        console.print(f"this release holds its worker for {budget}", highlight=False)
     assert isinstance(resource, DeploymentResource)
     finish(launch_here(vendor, key, job, force=force, quiet=as_json), resource, as_json=as_json)
 

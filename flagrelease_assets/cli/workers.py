@@ -22,6 +22,8 @@ def check_worker(
     as_json: JsonOption = False,
 ) -> None:
     """Reach VENDOR's worker and say who it is and what is installed."""
+    from flagrelease_assets.assets.release.budget import budget_of, timeouts_of
+    from flagrelease_assets.workers.device_lock import holders_of
     from flagrelease_assets.workers.factory import open_worker
     from flagrelease_assets.workers.observe import observe
 
@@ -31,11 +33,22 @@ def check_worker(
     with open_worker(entry, withheld=settings.secrets) as worker:
         identity = worker.identity().model_dump(mode="json")
         facts = observe(worker, "worker_identity", timeout_s=entry.timeouts.command_s)
-        timeouts = settings.catalog.vendors[vendor].timeouts
-        limit = timeouts.collect_environment(settings.catalog.probe_limits)
+        facts_of_vendor, probes = settings.catalog.vendors[vendor], settings.catalog.probe_limits
+        profiles = len(settings.catalog.profiles_for(vendor))
+        budget = budget_of(facts_of_vendor, entry, profiles=profiles, probes_s=probes)
+        holders = holders_of(worker, entry.lock_root)
+        limit = timeouts_of(facts_of_vendor, entry).collect_environment(probes)
         environment = observe(worker, "collect_env_info", ["--vendor", vendor], timeout_s=limit)
     if as_json:
-        print_json({"worker": identity, "packages": facts, "environment": environment})
+        print_json(
+            {
+                "worker": identity,
+                "packages": facts,
+                "environment": environment,
+                "holders": [holder.model_dump(mode="json") for holder in holders],
+                "longest_release_s": {**budget.steps, "total": budget.total_s},
+            }
+        )
         return
     console.print(f"[green]reachable[/green] {entry.kind} {identity['name']}")
     for name in ("image", "container_id"):
@@ -46,3 +59,6 @@ def check_worker(
     console.print(f"  vendor {environment['vendor']}, {len(environment['devices'])} device(s)")
     for disk in environment["disks"]:
         console.print(f"  {disk['path']}: {disk['free_gb']} GB free", highlight=False)
+    for holder in holders:
+        console.print(f"  busy: {holder}", highlight=False)
+    console.print(f"  a release holds it for {budget}", highlight=False)

@@ -87,16 +87,33 @@ class ErrorRecord(Document):
     ts: str = Field(default_factory=lambda: utc_now().isoformat(timespec="seconds"))
 
 
+class DeviceTraces(Document):
+    """The memory of a run's devices around one job, in MiB by device index."""
+
+    before_mb: dict[str, int] = {}
+    after_mb: dict[str, int] = {}
+    freed: bool | None = Field(None, description="Whether it was back at its earlier level; null if unknown.")
+    waited_s: float = 0.0
+    reason: str | None = Field(None, description="Why it is unknown, or what was not freed.")
+
+
 class JobRecord(Document):
     """One supervised program of a step: how it ended and where its log is kept."""
 
     name: str
     program: str
+    attempt: int = Field(
+        1, description="Number of the attempt; a later one follows a failure of the harness."
+    )
     ended_by: str = Field(description="exited, deadline, idle, cancelled, lease, lost or spawn_failed.")
     exit_code: int | None = None
     signal: int | None = None
     duration_s: float
     deadline_s: float
+    error: str | None = Field(None, description="Why it did not pass, in one line.")
+    devices: DeviceTraces | None = Field(
+        None, description="Device memory around it, for a job that uses any."
+    )
     logs: list[str] = Field([], description="Complete logs of it and its server, relative to the results.")
 
 
@@ -119,6 +136,7 @@ class StepDocument(Document):
     errors: list[ErrorRecord] = []
     worker: WorkerIdentity | None = None
     jobs: list[JobRecord] = []
+    housekeeping: list[str] = Field([], description="What was waited for or cleaned up in the worker before.")
     fingerprint: str = Field("", description="Digest of everything this result depends on.")
     fingerprint_inputs: dict[str, str] = Field({}, description="What went into the fingerprint, by name.")
     reused_from_run: str | None = Field(None, description="Run that measured this, when reused.")

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from flagrelease_assets.catalog.base import Seconds
 from flagrelease_assets.deployment.models import ModelEntry
 from flagrelease_assets.deployment.section import Section
 from flagrelease_assets.redaction import looks_secret
@@ -26,7 +27,8 @@ class ReleaseSettings(Section):
     serve_args: list[str] = Field([], description="Extra `vllm serve` arguments for every model.")
     benchmark_repeats: int = Field(1, ge=1, le=20, description="Measurements of each benchmark profile.")
     pip_args: list[str] = Field([], description="Extra `pip install` arguments.")
-    deadlines: dict[str, float] = Field({}, description="Seconds; overrides the catalog's vendor timeouts.")
+    deadlines: dict[str, Seconds] = Field({}, description="Seconds; overrides the catalog's vendor timeouts.")
+    retries: int = Field(1, ge=0, le=3, description="Further attempts at a job that the harness failed.")
 
     @field_validator("environment")
     @classmethod

@@ -41,6 +41,7 @@ class WorkerProblem(StrEnum):
     FILE_MISSING = "file_missing"
     FILE_TOO_LARGE = "file_too_large"
     COMMAND_FAILED = "command_failed"
+    DEVICE_BUSY = "device_busy"
 
 
 class WorkerError(Exception):

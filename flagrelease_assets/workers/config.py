@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from flagrelease_assets.catalog.base import Seconds
 
 _ENGINE_SCHEMES = ("unix://", "ssh://", "tcp://")
 
@@ -36,13 +38,33 @@ class TlsConfig(_Config):
 class WorkerTimeouts(_Config):
     """How long single operations on a worker may take, in seconds; none can be switched off."""
 
-    connect_s: float = Field(30, gt=0, description="reach the engine and look the container up")
-    command_s: float = Field(60, gt=0, description="one short command, such as a poll")
-    copy_s: float = Field(120, gt=0, description="move files in or out")
-    reconnect_s: float = Field(300, gt=0, description="go on trying to reach a worker that has a job running")
+    connect_s: Seconds = Field(30, description="reach the engine and look the container up")
+    command_s: Seconds = Field(60, description="one short command, such as a poll")
+    copy_s: Seconds = Field(120, description="move files in or out")
+    reconnect_s: Seconds = Field(300, description="go on trying to reach a worker that has a job running")
+    busy_s: Seconds = Field(600, description="wait for devices that another release holds")
 
 
-class DockerWorkerConfig(_Config):
+class _WorkerConfig(_Config):
+    """What every kind of worker says."""
+
+    work_root: str = "/tmp/flagrelease"
+    lock_root: str = Field(
+        "/tmp/flagrelease-locks",
+        description="records of who holds which devices; the same folder for everyone who uses the worker",
+    )
+    timeouts: WorkerTimeouts = WorkerTimeouts()
+
+    @field_validator("work_root", "lock_root")
+    @classmethod
+    def _absolute(cls, folder: str, info: ValidationInfo) -> str:
+        parts = folder.split("/")
+        if not folder.startswith("/") or ".." in parts or len([part for part in parts if part]) < 1:
+            raise ValueError(f"{info.field_name} is an absolute path below / without ..")
+        return folder.rstrip("/")
+
+
+class DockerWorkerConfig(_WorkerConfig):
     """An already running container on a Docker engine."""
 
     kind: Literal["docker"] = "docker"
@@ -53,8 +75,6 @@ class DockerWorkerConfig(_Config):
     )
     tls: TlsConfig | None = None
     python: str = Field("python3", min_length=1, description="the interpreter that has the stack")
-    work_root: str = "/tmp/flagrelease"
-    timeouts: WorkerTimeouts = WorkerTimeouts()
 
     @field_validator("engine")
     @classmethod
@@ -62,11 +82,6 @@ class DockerWorkerConfig(_Config):
         if engine is not None and not engine.startswith(_ENGINE_SCHEMES):
             raise ValueError(f"an engine address starts with one of {', '.join(_ENGINE_SCHEMES)}")
         return engine
-
-    @field_validator("work_root")
-    @classmethod
-    def _absolute(cls, work_root: str) -> str:
-        return _checked_root(work_root)
 
     @model_validator(mode="after")
     def _encrypted(self) -> Self:
@@ -78,25 +93,11 @@ class DockerWorkerConfig(_Config):
         return self
 
 
-class LocalWorkerConfig(_Config):
+class LocalWorkerConfig(_WorkerConfig):
     """An interpreter on this machine."""
 
     kind: Literal["local"] = "local"
     python: str = Field(sys.executable, min_length=1, description="the interpreter that has the stack")
-    work_root: str = "/tmp/flagrelease"
-    timeouts: WorkerTimeouts = WorkerTimeouts()
-
-    @field_validator("work_root")
-    @classmethod
-    def _absolute(cls, work_root: str) -> str:
-        return _checked_root(work_root)
 
 
 WorkerConfig = Annotated[DockerWorkerConfig | LocalWorkerConfig, Field(discriminator="kind")]
-
-
-def _checked_root(work_root: str) -> str:
-    parts = work_root.split("/")
-    if not work_root.startswith("/") or ".." in parts or len([part for part in parts if part]) < 1:
-        raise ValueError("work_root is an absolute path below / without ..")
-    return work_root.rstrip("/")

@@ -17,6 +17,9 @@ ProgramName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 EndReason = Literal["exited", "deadline", "idle", "cancelled", "lease", "lost", "spawn_failed"]
 ResultProblem = Literal["missing", "truncated", "not_json", "wrong_run", "too_large"]
 
+LEASE_S = 900.0
+"""How long a worker goes on, in seconds, without hearing from the host: for a job, and for a device lock."""
+
 JOB_DIR_PLACEHOLDER = "{job_dir}"
 
 
@@ -42,10 +45,20 @@ class JobSpec(_Document):
     secret_env: dict[str, str] = Field(default={}, repr=False)
     inputs: dict[PathPart, str] = {}
     activity_paths: tuple[str, ...] = ()
-    deadline_s: float = Field(gt=0)
-    idle_s: float = Field(gt=0, description="end the job after so long without log, CPU time or file changes")
-    grace_s: float = Field(10, ge=0, description="from TERM to KILL")
-    lease_s: float = Field(900, gt=0, description="end the job if no host has asked for it for so long")
+    deadline_s: float = Field(gt=0, allow_inf_nan=False)
+    idle_s: float = Field(
+        gt=0,
+        allow_inf_nan=False,
+        description="end the job after so long without log, CPU time or file changes",
+    )
+    grace_s: float = Field(10, ge=0, allow_inf_nan=False, description="from TERM to KILL")
+    lease_s: float = Field(
+        LEASE_S,
+        gt=0,
+        allow_inf_nan=False,
+        description="end the job if no host has asked for it for so long",
+    )
+    lock: str | None = Field(None, description="record of the device lock that polls renew with the lease")
     result_limit_bytes: int = Field(64 << 20, gt=0)
 
 

@@ -37,6 +37,7 @@ from flagrelease_assets.workers.log_lines import LogLines
 
 __all__ = [
     "SCRIPTS_ROOT",
+    "Connection",
     "ExitRecord",
     "JobHandle",
     "JobOutcome",
@@ -53,6 +54,10 @@ SCRIPTS_ROOT = Path(container_scripts.__file__).parent
 
 LOG_TAIL_LINES = 400
 POLL_BYTES = 4 << 20
+LOG_HEAD_BYTES = 64 << 20
+LOG_TAIL_BYTES = 64 << 20
+"""Of a log longer than head and tail together, what lies between stays in the worker."""
+
 CANCEL_LIMIT_S = 20.0
 STOP_MARGIN_S = 60.0
 """How much later than deadline and grace the host expects to hear of the end of a job, in seconds."""
@@ -86,7 +91,8 @@ def run_job(
     the job first, as far as the worker can be reached; otherwise its lease does.
     Raises WorkerError if the worker cannot be reached for ``timeouts.reconnect_s``.
     """
-    handle = prepare_job(worker, spec, scripts_root=scripts_root)
+    connection = Connection(worker.timeouts.reconnect_s)
+    handle = connection.ask(lambda: prepare_job(worker, spec, scripts_root=scripts_root))
     try:
         start_job(worker, handle, spec.secret_env)
         return follow_job(
@@ -126,6 +132,7 @@ def prepare_job(worker: Worker, spec: JobSpec, *, scripts_root: Path = SCRIPTS_R
         "idle_s": spec.idle_s,
         "grace_s": spec.grace_s,
         "lease_s": spec.lease_s,
+        "lock": spec.lock,
         "run_token": run_token,
         "activity_paths": [path.replace(JOB_DIR_PLACEHOLDER, job_dir) for path in spec.activity_paths],
     }
@@ -145,7 +152,7 @@ def prepare_job(worker: Worker, spec: JobSpec, *, scripts_root: Path = SCRIPTS_R
 
 def start_job(worker: Worker, handle: JobHandle, secret_env: dict[str, str]) -> None:
     """Start a prepared job; a second start does nothing, so a lost connection is no reason to give up."""
-    connection = _Connection(worker.timeouts.reconnect_s)
+    connection = Connection(worker.timeouts.reconnect_s)
     connection.ask(lambda: _supervise(worker, handle, "start", env=secret_env))
 
 
@@ -160,12 +167,15 @@ def follow_job(
 ) -> JobOutcome:
     """Follow a started job to its end, from the first line of its log, and fetch its result.
 
+    A log beyond LOG_HEAD_BYTES comes once the job has ended: its last LOG_TAIL_BYTES, and a line that
+    says how many bytes were left out.
     Loses and finds the connection to the worker as often as need be, each time for at most
     ``timeouts.reconnect_s`` seconds.
     """
     redactor = redactor or Redactor()
-    lines, tail, count, offset = LogLines(redactor), deque[str](maxlen=LOG_TAIL_LINES), 0, 0
-    connection = _Connection(worker.timeouts.reconnect_s)
+    lines, tail, count = LogLines(redactor), deque[str](maxlen=LOG_TAIL_LINES), 0
+    offset, over = 0, False
+    connection = Connection(worker.timeouts.reconnect_s)
     pause_s = min(_FIRST_POLL_S, poll_s)
     give_up = time.monotonic() + handle.deadline_s + handle.grace_s + STOP_MARGIN_S
     if log_file:
@@ -173,10 +183,15 @@ def follow_job(
         log_file.write_bytes(b"")
     time.sleep(pause_s)
     while True:
-        answer = connection.ask(partial(_poll, worker, handle, offset))
-        offset = answer.offset
-        ended = answer.exit is not None and offset >= answer.log_size
-        fresh = lines.feed(base64.b64decode(answer.chunk_b64)) + (lines.finish() if ended else [])
+        wanted = POLL_BYTES if offset < LOG_HEAD_BYTES or over else 0
+        answer = connection.ask(partial(_poll, worker, handle, offset, max_bytes=wanted))
+        fresh = lines.feed(base64.b64decode(answer.chunk_b64))
+        offset, over = answer.offset, answer.exit is not None
+        if over and offset >= LOG_HEAD_BYTES and answer.log_size - offset > LOG_TAIL_BYTES:
+            left_out, offset = answer.log_size - LOG_TAIL_BYTES - offset, answer.log_size - LOG_TAIL_BYTES
+            fresh += [*lines.finish(), f"[{left_out} bytes of log left out here; they are in the worker]"]
+        ended = over and offset >= answer.log_size
+        fresh += lines.finish() if ended else []
         _deliver(fresh, on_line, log_file)
         tail.extend(fresh)
         count += len(fresh)
@@ -186,7 +201,7 @@ def follow_job(
             raise WorkerError(
                 WorkerProblem.TIMEOUT, f"the supervisor of {handle.job_dir} did not end the job in time"
             )
-        if offset >= answer.log_size:
+        if offset >= answer.log_size or not (over or offset < LOG_HEAD_BYTES):
             time.sleep(pause_s)
             pause_s = min(pause_s * 1.5, poll_s)
     result = connection.ask(lambda: _read_result(worker, handle, redactor))
@@ -217,7 +232,7 @@ def cancel_job(worker: Worker, handle: JobHandle) -> ExitRecord | None:
     return None
 
 
-class _Connection:
+class Connection:
     """Asks a worker again, with growing pauses, until it has been out of reach for ``limit_s`` seconds."""
 
     def __init__(self, limit_s: float) -> None:

@@ -141,9 +141,10 @@ def _read_ordinary(path: Path, max_bytes: int) -> bytes:
         raise WorkerError(WorkerProblem.FILE_MISSING, f"there is no file {path}") from None
     except OSError as error:
         raise WorkerError(WorkerProblem.TRANSFER, f"cannot read {path}: {error}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise WorkerError(WorkerProblem.TRANSFER, f"refused to read {path}: it is no ordinary file")
     with os.fdopen(descriptor, "rb") as handle:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise WorkerError(WorkerProblem.TRANSFER, f"refused to read {path}: it is no ordinary file")
         content = handle.read(max_bytes + 1)
     if len(content) > max_bytes:
         raise too_large(str(path), max_bytes)

@@ -18,8 +18,8 @@ from flagrelease_assets.workers.jobs import SCRIPTS_ROOT
 
 Canned = Mapping[str, Mapping[str, Any]]
 
-_RUN_AS_PROGRAM = 'if __name__ == "__main__":\n'
-_ANSWER = """import json, os, sys
+RUN_AS_PROGRAM = 'if __name__ == "__main__":\n'
+_ANSWER = """import json, os, sys, time
 here = os.path.dirname(os.path.abspath(__file__))
 name = os.path.splitext(os.path.basename(__file__))[0]
 with open(os.path.join(here, name + "_answers.json"), encoding="utf-8") as handle:
@@ -35,6 +35,7 @@ print(words, file=sys.stderr)
 if "--log" in sys.argv:
     with open(sys.argv[sys.argv.index("--log") + 1], "w", encoding="utf-8") as handle:
         handle.write(words)
+time.sleep(answer.pop("_seconds", 0))
 for key, value in answer.pop("_environment", {}).items():
     assert os.environ.get(key) == value, (key, os.environ.get(key))
 token = os.environ.get("FLAGRELEASE_RUN_TOKEN")
@@ -204,7 +205,7 @@ def make_instant_scripts(folder: Path, answers: Canned | None = None, real: Coll
     Programs named in `real` stay what they are in `container_scripts`.
     An answer may have the form {"default": document, "WORD": document}: WORD on the program's command
     line, in its job's name, or true of its environment (NAME=VALUE) selects its document; the last wins.
-    Its `_log` is printed, and is what a program with `--log` leaves in its server's log.
+    Its `_log` is printed, and is what a program with `--log` leaves in its server's log; it takes `_seconds`.
     """
     root = folder / "container_scripts"
     shutil.copytree(SCRIPTS_ROOT, root, ignore=shutil.ignore_patterns("__pycache__"))
@@ -212,8 +213,8 @@ def make_instant_scripts(folder: Path, answers: Canned | None = None, real: Coll
         if program in real:
             continue
         choices = answer if "default" in answer else {"default": answer}
-        importable, _, _ = (root / f"{program}.py").read_text(encoding="utf-8").partition(_RUN_AS_PROGRAM)
-        double = importable + _RUN_AS_PROGRAM + textwrap.indent(_ANSWER, "    ")
+        importable, _, _ = (root / f"{program}.py").read_text(encoding="utf-8").partition(RUN_AS_PROGRAM)
+        double = importable + RUN_AS_PROGRAM + textwrap.indent(_ANSWER, "    ")
         (root / f"{program}.py").write_text(double, encoding="utf-8")
         (root / f"{program}_answers.json").write_text(json.dumps(choices), encoding="utf-8")
     return root

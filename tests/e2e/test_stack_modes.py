@@ -144,12 +144,12 @@ def test_a_hang_in_the_first_request_ends_at_its_deadline_and_leaves_no_process(
     full_stack: FullStack, worker_config: DockerWorkerConfig
 ) -> None:
     worker = full_stack.installation.worker
-    worker["deadlines"] = SHORT_DEADLINES
+    worker.update(deadlines=SHORT_DEADLINES, retries=0)
     full_stack.installation.write()
     try:
         run_b, diff, recommended = full_stack.verify("hangs_in_first_request", "flaggems")
     finally:
-        del worker["deadlines"]
+        del worker["deadlines"], worker["retries"]
         full_stack.installation.write()
     assert {error.category for error in run_b.errors} == {"timeout"}
     assert {error.phase for error in run_b.errors} == {"offline", "serve"}

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import dagster as dg
 import yaml
 
+from flagrelease_assets.assets.release.step import FORCE_TAG
 from flagrelease_assets.contracts.common import StepDocument
 from flagrelease_assets.contracts.keys import model_key
 from flagrelease_assets.definitions import build_defs
@@ -61,7 +62,11 @@ class Rig:
         return DeploymentResource(path=str(self.deployment_file), scripts_root=str(self.scripts))
 
     def local_worker(self, name: str) -> dict[str, Any]:
-        return {"kind": "local", "work_root": str(self.folder / f"worker-{name}")}
+        return {
+            "kind": "local",
+            "work_root": str(self.folder / f"worker-{name}"),
+            "lock_root": str(self.folder / "locks"),
+        }
 
     def answer(self, answers: Canned, *, real: Collection[str] = ()) -> None:
         """Let the programs give these answers from now on (healthy ones otherwise); `real` ones run."""
@@ -95,7 +100,7 @@ class Rig:
         )
 
     def materialize(
-        self, *steps: str, vendor: str = "cpu", model: str = "org/toy"
+        self, *steps: str, vendor: str = "cpu", model: str = "org/toy", force: bool = False
     ) -> dg.ExecuteInProcessResult:
         """Materialize single steps from what is stored, as a click on an asset does."""
         definitions = build_defs(resource_overrides={"deployment": self.resource})
@@ -103,6 +108,7 @@ class Rig:
             instance=self.instance,
             partition_key=release_key(vendor, model_key(model)),
             asset_selection=[dg.AssetKey(step) for step in steps],
+            tags={FORCE_TAG: "all"} if force else {},
             raise_on_error=False,
         )
 

@@ -36,7 +36,12 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
     deployment: dict[str, Any] = {
         "results": "results",
         "workers": {
-            vendor: {"kind": "local", "work_root": str(tmp_path / f"worker-{vendor}")} for vendor in VENDORS
+            vendor: {
+                "kind": "local",
+                "work_root": str(tmp_path / f"worker-{vendor}"),
+                "lock_root": str(tmp_path / "locks"),
+            }
+            for vendor in VENDORS
         },
         "models": [
             {"id": key.replace("--", "/"), "source": "folder", "path": f"/models/{key}"} for key in MODELS

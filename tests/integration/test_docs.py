@@ -66,6 +66,7 @@ WORKER_PROGRAMS = (
     "install_package",
     "validate_packages",
     "worker_identity",
+    "device_memory",
     "prepare_model",
     "run_offline_inference",
     "test_serve_mode",
@@ -218,7 +219,7 @@ def test_every_make_target_exists(page: Path) -> None:
 
 COMMON_WORKER_FIELDS = {
     **ReleaseSettings.model_fields,
-    **{name: DockerWorkerEntry.model_fields[name] for name in ("work_root", "timeouts")},
+    **{name: DockerWorkerEntry.model_fields[name] for name in ("work_root", "lock_root", "timeouts")},
 }
 
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from container_scripts.server_config import configuration_differences
+from flagrelease_assets.assets.release.budget import benchmark_deadline
 from flagrelease_assets.assets.release.model_runs import model_plan, run_settings, stack_environment
 from flagrelease_assets.assets.release.phases import (
-    PROGRAM_OVERHEAD_SECONDS,
     SERVER_LOG,
     RunPlan,
     engine_arguments,
@@ -116,7 +116,8 @@ def _measure(scope: StepScope, plan: RunPlan) -> JobReport[BenchmarkRun]:
         "benchmark_stack",
         arguments,
         BenchmarkRun,
-        deadline_s=timeouts.benchmark_total(len(profiles), repeats) + PROGRAM_OVERHEAD_SECONDS,
+        deadline_s=benchmark_deadline(timeouts, len(profiles), repeats),
+        uses_devices=True,
         idle_s=timeouts.benchmark_idle,
         logs=(SERVER_LOG,),
         activity_paths=("{job_dir}/profiles",),

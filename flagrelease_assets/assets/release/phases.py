@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from flagrelease_assets.assets.release.budget import offline_deadline, serve_deadline
 from flagrelease_assets.assets.release.engine_arguments import as_assignments
 from flagrelease_assets.assets.release.scope import JobReport, StepScope
 from flagrelease_assets.assets.release.stacks import StackEnvironment
@@ -16,7 +17,6 @@ from flagrelease_assets.contracts.common import ErrorRecord
 from flagrelease_assets.contracts.model_run import PhaseDocument
 from flagrelease_assets.deployment import ModelEntry
 
-PROGRAM_OVERHEAD_SECONDS = 60.0
 SERVER_LOG = "server.log"
 
 
@@ -58,14 +58,14 @@ def run_phases(scope: StepScope, plan: RunPlan) -> RunReport:
 
 def run_offline(scope: StepScope, plan: RunPlan) -> JobReport[PhaseDocument]:
     """Run the fixed prompts through vLLM's offline engine."""
-    budget = scope.timeouts.offline_total
     options = [f"--extra-arg={option}" for option in as_assignments(engine_arguments(scope, plan))]
     return scope.run_job(
         f"{plan.job_prefix}offline",
         "run_offline_inference",
-        [*_model_arguments(plan), *options, "--timeout", str(budget)],
+        [*_model_arguments(plan), *options, "--timeout", str(scope.timeouts.offline_total)],
         PhaseDocument,
-        deadline_s=budget + PROGRAM_OVERHEAD_SECONDS,
+        deadline_s=offline_deadline(scope.timeouts),
+        uses_devices=True,
         idle_s=scope.timeouts.startup_idle,
         env=run_environment(scope, plan),
         env_unset=plan.stack.absent,
@@ -88,7 +88,8 @@ def run_serve(scope: StepScope, plan: RunPlan) -> JobReport[PhaseDocument]:
             *("--log", f"{{job_dir}}/{SERVER_LOG}"),
         ],
         PhaseDocument,
-        deadline_s=timeouts.serve_total + PROGRAM_OVERHEAD_SECONDS,
+        deadline_s=serve_deadline(timeouts),
+        uses_devices=True,
         idle_s=timeouts.serve_idle,
         env=run_environment(scope, plan),
         env_unset=plan.stack.absent,

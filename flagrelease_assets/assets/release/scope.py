@@ -9,14 +9,19 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
+from flagrelease_assets.assets.release.attempts import attempt_name, is_worth_another_attempt
+from flagrelease_assets.assets.release.budget import Budget, budget_of, timeouts_of
+from flagrelease_assets.assets.release.clean_hands import MemoryWatch
+from flagrelease_assets.assets.release.devices import Hold, HoldDevices, contender_of, used_memory
 from flagrelease_assets.assets.release.findings import job_finding
+from flagrelease_assets.assets.release.log_batches import LineBatches
 from flagrelease_assets.catalog import (
     Catalog,
     InstallPlan,
@@ -44,14 +49,12 @@ from flagrelease_assets.redaction import Redactor
 from flagrelease_assets.results.store import ResultStore
 from flagrelease_assets.workers.base import Worker, WorkerError
 from flagrelease_assets.workers.factory import open_worker
-from flagrelease_assets.workers.jobs import SCRIPTS_ROOT, JobOutcome, JobSpec, run_job
+from flagrelease_assets.workers.jobs import SCRIPTS_ROOT, Connection, JobOutcome, JobSpec, run_job
 from flagrelease_assets.workers.observe import observe
 
 D = TypeVar("D", bound=StepDocument)
 R = TypeVar("R", bound=JobResult)
 
-LOG_FLUSH_SECONDS = 1.0
-LOG_FLUSH_LINES = 200
 MAX_LOG_BYTES = 256 << 20
 
 
@@ -93,7 +96,11 @@ class StepScope:
     scripts_root: Path = SCRIPTS_ROOT
     observed_version: ObservedVersion | None = None
     lost_run: str | None = None
+    root_run_id: str | None = None
+    hold_devices: HoldDevices | None = None
+    hold: Hold = field(default_factory=Hold)
     jobs: list[JobRecord] = field(default_factory=list)
+    housekeeping: list[str] = field(default_factory=list)
 
     @cached_property
     def deployment(self) -> Deployment:
@@ -161,18 +168,31 @@ class StepScope:
 
         Raises DeploymentError for a name or value that is none.
         """
-        overrides = self.worker_entry.deadlines
-        try:
-            return Timeouts.model_validate({**self.vendor_facts.timeouts.model_dump(), **overrides})
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            raise DeploymentError(f"workers.{self.vendor}.deadlines.{key}: {first['msg']}") from error
+        return timeouts_of(self.vendor_facts, self.worker_entry)
+
+    @property
+    def budget(self) -> Budget:
+        """The longest that a whole release may take on this worker; raises DeploymentError."""
+        return budget_of(
+            self.vendor_facts,
+            self.worker_entry,
+            profiles=len(self.catalog.profiles_for(self.vendor)),
+            probes_s=self.catalog.probe_limits,
+        )
 
     @cached_property
     def worker(self) -> Worker:
-        """The opened worker; raises WorkerError or DeploymentError with the one line that helps."""
-        return open_worker(self.worker_entry, withheld=self.deployment.secrets)
+        """The opened worker, its devices held for this run.
+
+        Raises WorkerError or DeploymentError with the one line that helps.
+        """
+        worker = open_worker(self.worker_entry, withheld=self.deployment.secrets)
+        if self.hold_devices:
+            contender = contender_of(self.run_id, self.root_run_id, self.vendor_facts, self.worker_entry)
+            self.hold = self.hold_devices(
+                worker, replace(contender, scripts_root=self.scripts_root), self._note
+            )
+        return worker
 
     @cached_property
     def worker_identity(self) -> WorkerIdentity:
@@ -200,6 +220,10 @@ class StepScope:
         """Write a message to the run's log, without secrets."""
         self.emit(self.redactor.text(message))
 
+    def _note(self, message: str) -> None:
+        self.housekeeping.append(message)
+        self.log(message)
+
     def upstream_document(self, step: str, kind: type[D]) -> D:
         """Return an upstream document that a gate has already found to be there."""
         document = self.upstream[step]
@@ -217,6 +241,7 @@ class StepScope:
                 "run_id": self.run_id,
                 "created_at": utc_now(),
                 "jobs": self.jobs,
+                "housekeeping": self.housekeeping,
                 "worker": self.__dict__.get("worker_identity"),
                 **fields,
             }
@@ -250,6 +275,7 @@ class StepScope:
         logs: tuple[str, ...] = (),
         activity_paths: tuple[str, ...] = (),
         with_secrets: bool = False,
+        uses_devices: bool = False,
     ) -> JobReport[R]:
         """Run one program in the worker under supervision and keep its log.
 
@@ -266,13 +292,14 @@ class StepScope:
             logs: further logs that the program writes into its folder, kept and judged like its own.
             activity_paths: files and folders whose change is a sign of life beside the log.
             with_secrets: whether the program gets the deployment's secret variables.
+            uses_devices: whether device memory has to be free before it, and is again after it.
+
+        What the harness failed is tried again, `retries` times at most, and every attempt is kept.
 
         Returns:
             How it ended; raises WorkerError only if the worker could not be reached at all.
         """
-        started = time.monotonic()
         _ = self.worker_identity  # every result says where it was measured
-        self.log(f"{name}: started {program} (deadline {deadline_s:.0f} s)")
         spec = JobSpec(
             run_id=self.run_id,
             step=self.step,
@@ -287,10 +314,30 @@ class StepScope:
             grace_s=self.timeouts.stop_grace,
             inputs=dict(inputs or {}),
             activity_paths=(*(f"{{job_dir}}/{log}" for log in logs), *activity_paths),
+            lock=self.hold.record,
         )
+        attempts = 1 + self.worker_entry.retries
+        for attempt in range(1, attempts + 1):
+            report = self._attempt(spec, kind, logs, attempt, uses_devices)
+            if attempt == attempts or not is_worth_another_attempt(report.error):
+                break
+            self.log(
+                f"{name}: the harness failed, not the model; attempt {attempt + 1} of {attempts} follows"
+            )
+        return report
+
+    def _attempt(
+        self, asked: JobSpec, kind: type[R], logs: tuple[str, ...], attempt: int, uses_devices: bool
+    ) -> JobReport[R]:
+        """Run one attempt at a job, and keep its record and its logs."""
+        started = time.monotonic()
+        name = attempt_name(asked.name, attempt)
+        spec = asked.model_copy(update={"name": name})
+        devices = self._memory_watch.before_job(name) if uses_devices else None
+        self.log(f"{name}: started {spec.program} (deadline {spec.deadline_s:.0f} s)")
         with tempfile.TemporaryDirectory(prefix="flagrelease-") as folder:
             log_file = Path(folder) / "job.log"
-            lines = _LineBatches(lambda text: self.log(f"[{name}]\n{text}"))
+            lines = LineBatches(lambda text: self.log(f"[{name}]\n{text}"))
             outcome = run_job(
                 self.worker,
                 spec,
@@ -303,32 +350,42 @@ class StepScope:
             texts = {f"{name}.log": log_file.read_text(encoding="utf-8", errors="replace")}
         for log in logs:
             texts[f"{name}.{log}"] = self._read_log(f"{outcome.job_dir}/{log}")
+        devices = self._memory_watch.after_job(name, devices) if devices else None
         log_names = [self._keep_log(file, text) for file, text in texts.items() if text]
+        document, wrong_shape = _parse(outcome, kind)
+        ended_well = outcome.completed and outcome.exit.code == 0 and not outcome.exit.survivors
+        passed = ended_well and document is not None and document.status in ("PASS", "PARTIAL", "SKIPPED")
+        error = None if passed else job_finding(self.step, asked.name, outcome, document, wrong_shape, texts)
         self.jobs.append(
             JobRecord(
                 name=name,
-                program=program,
+                program=spec.program,
+                attempt=attempt,
                 ended_by=outcome.exit.reason,
                 exit_code=outcome.exit.code,
                 signal=outcome.exit.signal,
                 duration_s=round(time.monotonic() - started, 3),
-                deadline_s=deadline_s,
+                deadline_s=spec.deadline_s,
+                error=error.cause if error else None,
+                devices=devices,
                 logs=log_names,
             )
         )
-        document, wrong_shape = _parse(outcome, kind)
-        ended_well = outcome.completed and outcome.exit.code == 0 and not outcome.exit.survivors
-        passed = ended_well and document is not None and document.status in ("PASS", "PARTIAL", "SKIPPED")
-        error = None if passed else job_finding(self.step, name, outcome, document, wrong_shape, texts)
         self.log(
             f"{name}: {document.status if document else 'no result'} after {self.jobs[-1].duration_s:.1f} s"
         )
         return JobReport(outcome, document, error)
 
+    @property
+    def _memory_watch(self) -> MemoryWatch:
+        measure = partial(used_memory, self.observe, self.vendor_facts, self.worker_entry)
+        return MemoryWatch(self.hold.memory, measure, self.log, self.worker.timeouts.busy_s)
+
     def _read_log(self, path: str) -> str:
         """Return a log that a program left, without secrets; empty if it left none or a hopeless one."""
         try:
-            content = self.worker.read_file(path, max_bytes=MAX_LOG_BYTES)
+            connection = Connection(self.worker.timeouts.reconnect_s)
+            content = connection.ask(lambda: self.worker.read_file(path, max_bytes=MAX_LOG_BYTES))
         except WorkerError as error:
             self.log(f"{path}: {error}")
             return ""
@@ -338,25 +395,6 @@ class StepScope:
         name = self.store.log_name(self.vendor, self.model, self.run_id, self.step, file)
         self.store.put_text(name, text)
         return name
-
-
-@dataclass
-class _LineBatches:
-    """Collects log lines so that the Dagster log gets a message a second, not one for each line."""
-
-    emit: Callable[[str], None]
-    _lines: list[str] = field(default_factory=list)
-    _since: float = field(default_factory=time.monotonic)
-
-    def add(self, line: str) -> None:
-        self._lines.append(line)
-        if len(self._lines) >= LOG_FLUSH_LINES or time.monotonic() - self._since >= LOG_FLUSH_SECONDS:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._lines:
-            self.emit("\n".join(self._lines))
-        self._lines, self._since = [], time.monotonic()
 
 
 def _parse(outcome: JobOutcome, kind: type[R]) -> tuple[R | None, str | None]:

@@ -22,6 +22,7 @@ from flagrelease_assets.assets.release.metadata import step_metadata
 from flagrelease_assets.assets.release.scope import ObservedVersion, StepScope
 from flagrelease_assets.catalog import CatalogError
 from flagrelease_assets.contracts.common import (
+    Component,
     ErrorRecord,
     Status,
     StepDocument,
@@ -31,6 +32,7 @@ from flagrelease_assets.contracts.common import (
     utc_now,
 )
 from flagrelease_assets.deployment import DeploymentError
+from flagrelease_assets.device_locks import DeviceLocks
 from flagrelease_assets.partitions import (
     MODEL_DIMENSION,
     VENDOR_DIMENSION,
@@ -140,6 +142,7 @@ def run_step(step: Step, scope: StepScope, *, force: bool) -> StepDocument:
         if reason := _no_worker(scope):
             return _skipped(step, scope, reason)
         if missing := missing_or_stale(scope):
+            _ = scope.deployment  # an unreadable file hides the stored results: it is the cause to name
             return _waiting(step, scope, missing)
         blockers = [] if step.always_runs else _unreadable(scope.upstream) or step.gate(scope.upstream)
         if blockers:
@@ -214,7 +217,12 @@ def _stored_pass(step: Step, scope: StepScope, fingerprint: str) -> StepDocument
 def _reused(stored: StepDocument, scope: StepScope) -> StepDocument:
     scope.log(f"unchanged since run {stored.measured_by_run}: its PASS is reused (force runs it again)")
     return stored.model_copy(
-        update={"run_id": scope.run_id, "model": scope.model, "reused_from_run": stored.measured_by_run}
+        update={
+            "run_id": scope.run_id,
+            "model": scope.model,
+            "reused_from_run": stored.measured_by_run,
+            "housekeeping": scope.housekeeping,
+        }
     )
 
 
@@ -268,13 +276,19 @@ def _known_error(step: str, error: Exception) -> ErrorRecord:
             step,
             str(error),
             category=error.category,
-            component="network" if error.category in UNREACHABLE else "user",
+            component=_component(error.category),
             fatal=True,
             retryable=error.retryable,
         )
     if isinstance(error, StoredResultError):
         return finding(step, str(error), category="harness", component="unknown")
     return finding(step, str(error), category="configuration", fatal=True)
+
+
+def _component(problem: WorkerProblem) -> Component:
+    if problem is WorkerProblem.DEVICE_BUSY:
+        return "unknown"
+    return "network" if problem in UNREACHABLE else "user"
 
 
 def build_step_asset(step: Step) -> dg.AssetsDefinition:
@@ -298,9 +312,10 @@ def build_step_asset(step: Step) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         config: StepConfig,
         deployment: DeploymentResource,
+        devices: DeviceLocks,
         **upstream: StepDocument | None,
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads this
-        scope = _open_scope(step, context, deployment, upstream)
+        scope = _open_scope(step, context, deployment, devices, upstream)
         document = run_step(step, scope, force=config.force or _force_by_tag(step, context))
         return _materialization(step, document, scope)
 
@@ -317,6 +332,7 @@ def _open_scope(
     step: Step,
     context: dg.AssetExecutionContext,
     deployment: DeploymentResource,
+    devices: DeviceLocks,
     upstream: Upstream,
 ) -> StepScope:
     vendor, model = split_release_key(context.partition_key)
@@ -332,6 +348,8 @@ def _open_scope(
         scripts_root=Path(deployment.scripts_root) if deployment.scripts_root else SCRIPTS_ROOT,
         observed_version=_observed_version(context, model),
         lost_run=context.run.tags.get(LOST_RUN_TAG),
+        root_run_id=context.run.root_run_id,
+        hold_devices=devices.hold,
     )
 
 

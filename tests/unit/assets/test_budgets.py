@@ -159,3 +159,25 @@ def test_two_servers_and_every_wait_of_every_measurement_fit(scope: RecordingSco
     assert (flags.stop_grace, flags.repeats) == (scope.timeouts.stop_grace, REPEATS)
     assert job.deadline_s > 2 * (flags.health_timeout + stop) + endpoint + measurements
     assert job.idle_s > flags.timeout
+
+
+def test_the_budget_of_a_release_covers_every_job_that_its_steps_ask_for(scope: RecordingScopeDouble) -> None:
+    install.INSTALL_STATUS.perform(scope)
+    prepare_model(scope, MODEL)
+    phases.run_phases(scope, plan())
+    benchmark._measure(scope, plan())
+    asked = {program: job.deadline_s for program, job in scope.recorded.items()}
+    budget = scope.budget
+    phases_s = asked["run_offline_inference"] + asked["test_serve_mode"]
+    attempts = 1 + scope.worker_entry.retries
+    assert budget.steps["install_status"] >= attempts * (
+        asked["collect_env_info"]
+        + asked["detect_network"]
+        + asked["validate_packages"]
+        + asked["install_package"]
+    )
+    assert budget.steps["model_snapshot"] == attempts * asked["prepare_model"]
+    assert budget.steps["run_a_result"] == budget.steps["run_b_result"] == attempts * phases_s
+    assert budget.steps["env_verification"] >= attempts * (asked["prepare_model"] + phases_s)
+    assert budget.steps["diff_analysis"] >= attempts * 4 * asked["run_offline_inference"]
+    assert budget.steps["benchmark_metrics"] == attempts * 2 * asked["benchmark_stack"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container_scripts.device_probes import PARSERS
+from container_scripts.device_probes import MEMORY_PARSERS, PARSERS
 
 ROCM_PROPERTIES = (
     "Card Series: \t\tAMD Instinct MI300X",
@@ -106,3 +106,34 @@ def test_any_text_is_survived_and_devices_are_numbered_and_named(
     devices = PARSERS[parser](text, label)
     assert [device.index for device in devices] == list(range(len(devices)))
     assert all(device.name for device in devices)
+
+
+ROCM_MEMORY = """
+======================== ROCm System Management Interface ========================
+GPU[0]		: VRAM Total Memory (B): 206141652992
+GPU[0]		: VRAM Total Used Memory (B): 1073741824
+HCU[1]		: VRAM Total Used Memory (B): 2147483648
+GPU[2]		: VRAM Total Used Memory (B): N/A
+"""
+
+
+@pytest.mark.parametrize(
+    ("parser", "text", "label", "used"),
+    [
+        ("used_memory_csv", "0, 4\n1, 70123\n", None, {0: 4, 1: 70123}),
+        ("used_memory_csv", "0, 4 MiB\n1, [N/A]\n", None, {0: 4}),
+        ("used_memory_csv", "Unable to determine the device handle for GPU0: GPU is lost\n", None, {}),
+        ("rocm_smi_memory", ROCM_MEMORY, "GPU", {0: 1024}),
+        ("rocm_smi_memory", ROCM_MEMORY, "HCU", {1: 2048}),
+    ],
+)
+def test_used_memory_is_read_per_device_and_a_complaint_is_no_level(
+    parser: str, text: str, label: str | None, used: dict[int, int]
+) -> None:
+    assert MEMORY_PARSERS[parser](text, label) == used
+
+
+@given(st.sampled_from(sorted(MEMORY_PARSERS)), st.text(), st.sampled_from([None, "GPU"]))
+def test_no_text_breaks_a_memory_parser(parser: str, text: str, label: str | None) -> None:
+    levels = MEMORY_PARSERS[parser](text, label)
+    assert all(index >= 0 and used >= 0 for index, used in levels.items())

@@ -1,0 +1,126 @@
+"""Device memory around a job: measured before and after, awaited, recorded; nothing is ever ended for it.
+
+Belongs here: what a run knows of its devices' memory, and whether a job may start or has left something.
+Does not belong here: measuring (container_scripts/device_memory.py), processes and ports (the programs).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from flagrelease_assets.contracts.common import DeviceTraces
+from flagrelease_assets.workers.base import WorkerError, WorkerProblem
+
+TOLERANCE_MB = 512
+"""What a driver may keep of a device in MiB after a process has gone, and small tools may take."""
+
+RELEASE_LIMIT_S = 60.0
+"""How long a driver may take to free the memory of processes that have ended."""
+
+PAUSE_S = 2.0
+
+Levels = dict[str, int]
+"""MiB in use by device index."""
+
+
+@dataclass
+class DeviceMemory:
+    """What one run knows of its devices: the lowest level seen, or why none can be seen."""
+
+    floor: Levels = field(default_factory=dict)
+    unknown: str | None = None
+
+    def note(self, levels: Levels) -> None:
+        """Remember a level that is lower than what was known."""
+        for device, used in levels.items():
+            self.floor[device] = min(used, self.floor.get(device, used))
+
+    def above(self, levels: Levels) -> Levels:
+        """Return the devices that have more in use than the lowest level allows."""
+        return {d: used for d, used in levels.items() if used > self.floor.get(d, used) + TOLERANCE_MB}
+
+
+@dataclass(frozen=True)
+class MemoryWatch:
+    """Watches the memory of a run's devices around its jobs.
+
+    ``measure`` returns the levels, or the reason for having none; ``busy_s`` is how long a job waits for
+    memory that something else has.
+    """
+
+    known: DeviceMemory
+    measure: Callable[[], Levels | str]
+    say: Callable[[str], None]
+    busy_s: float
+    pause_s: float = PAUSE_S
+
+    def before_job(self, name: str) -> DeviceTraces:
+        """Measure before a job, and wait until the memory is as free as it was at the start of the run.
+
+        Raises WorkerError (device_busy) if it does not become so in time; what holds it is not ours.
+        """
+        levels, waited_s = self._settled(name, self.busy_s)
+        if self.known.unknown is not None:
+            return DeviceTraces(reason=self.known.unknown)
+        if taken := self.known.above(levels):
+            raise WorkerError(
+                WorkerProblem.DEVICE_BUSY,
+                f"{name} cannot start: after {waited_s:.0f} s there is still {self._differences(taken)}, "
+                "and no process of this run is left",
+                "look with the vendor's tool who uses the devices; nothing is ended that is not of this run",
+                retryable=True,
+            )
+        self.known.note(levels)
+        return DeviceTraces(before_mb=levels)
+
+    def after_job(self, name: str, before: DeviceTraces) -> DeviceTraces:
+        """Measure after a job until its memory is free again, and say so if it does not become free."""
+        if before.reason is not None:
+            return before
+        levels, waited_s = self._settled(name, RELEASE_LIMIT_S)
+        if self.known.unknown is not None:
+            return before.model_copy(update={"reason": self.known.unknown})
+        taken = self.known.above(levels)
+        reason = f"not freed after {waited_s:.0f} s: {self._differences(taken)}" if taken else None
+        if reason:
+            self.say(f"{name}: device memory {reason}")
+        return before.model_copy(
+            update={
+                "after_mb": levels,
+                "freed": not taken,
+                "waited_s": round(waited_s, 1),
+                "reason": reason,
+            }
+        )
+
+    def _settled(self, name: str, limit_s: float) -> tuple[Levels, float]:
+        """Return the levels once they are at the floor, or when the limit is over, and how long that took."""
+        began, said = time.monotonic(), False
+        while True:
+            levels = self._levels()
+            waited_s = time.monotonic() - began
+            taken = self.known.above(levels)
+            if not taken or waited_s >= limit_s:
+                return levels, waited_s
+            if not said:
+                self.say(f"{name}: waiting up to {limit_s:.0f} s for memory: {self._differences(taken)}")
+                said = True
+            time.sleep(min(self.pause_s, limit_s))
+
+    def _levels(self) -> Levels:
+        if self.known.unknown is not None:
+            return {}
+        try:
+            answer = self.measure()
+        except WorkerError as error:
+            answer = str(error)
+        if isinstance(answer, str):
+            self.known.unknown = answer
+            return {}
+        return answer
+
+    def _differences(self, taken: Levels) -> str:
+        parts = [f"{used} MiB on device {d} ({self.known.floor[d]} before)" for d, used in taken.items()]
+        return ", ".join(parts)
