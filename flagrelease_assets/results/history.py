@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from flagrelease_assets.results.rows import ResultRow
+from flagrelease_assets.results.rows import ResultFacts, ResultRow
 from flagrelease_assets.results.store import ResultStore
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_NESTED = ("packages", "profiles", "base_profiles", "sizes")
+_NESTED = ("packages",)
 METRIC_COLUMNS = (
     "created_at", "vendor", "model", "run_id", "status", "stack", "profile", "size", "metric", "value",
     "model_revision", "stack_release", "image", "reused_from_run",
@@ -55,9 +55,15 @@ def results_frame(
     """Return one line for each stored result of a step; arguments as for `selected_rows`."""
     import pandas as pd
 
-    rows = list(selected_rows(store, step, vendor=vendor, model=model, since=since))
-    columns = [name for name in ResultRow.model_fields if name not in _NESTED]
-    return pd.DataFrame({name: [_plain(getattr(row, name)) for row in rows] for name in columns})
+    cells = (cell for cell in store.cells(step) if vendor in (None, cell[0]) and model in (None, cell[1]))
+    rows = [
+        row for cell in cells for row in store.facts(step, *cell) if since is None or row.created_at >= since
+    ]
+    columns = {
+        name: [getattr(row, name) for row in rows] for name in ResultFacts.model_fields if name not in _NESTED
+    }
+    columns["status"] = [status.value for status in columns["status"]]
+    return pd.DataFrame(columns)
 
 
 def metrics_frame(
@@ -79,7 +85,8 @@ def metrics_frame(
 
 
 def _metric_records(row: ResultRow) -> Iterator[dict[str, Any]]:
-    common = {name: _plain(getattr(row, name)) for name in METRIC_COLUMNS if name in ResultRow.model_fields}
+    common = {name: getattr(row, name) for name in METRIC_COLUMNS if name in ResultRow.model_fields}
+    common["status"] = row.status.value
     for stack, profiles in ((row.recommended_stack, row.profiles), ("base", row.base_profiles)):
         for profile, metrics in profiles.items():
             for metric, value in metrics.items():
@@ -91,7 +98,3 @@ def _metric_records(row: ResultRow) -> Iterator[dict[str, Any]]:
                     "metric": metric,
                     "value": value,
                 }
-
-
-def _plain(value: Any) -> Any:
-    return value.value if hasattr(value, "value") else value

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from flagrelease_assets.contracts.common import StepDocument
 from flagrelease_assets.results.files import StoredResultError, names_in, read_as, write_whole
-from flagrelease_assets.results.rows import ResultRow, row_of
+from flagrelease_assets.results.rows import ResultFacts, ResultRow, row_of
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -53,6 +53,19 @@ def history_files(names: Iterable[str]) -> list[str]:
     ]
 
 
+def read_facts(folder: UPath, read_document: Callable[[str], StepDocument | None]) -> list[ResultFacts]:
+    """Return a cell's rows without their figures, which is several times faster where there are many."""
+    names = names_in(folder)
+    runs = {name.removesuffix(_SUFFIX) for name in history_files(names)}
+    try:
+        found = read_as(folder / ROWS, _facts_adapter(), "list of rows") if ROWS in names else None
+    except StoredResultError:
+        found = None
+    if found is None or found.version != ROWS_VERSION or {row.run_id for row in found.rows} != runs:
+        return list(read_rows(folder, read_document).rows)
+    return sorted(found.rows, key=_order)
+
+
 def record_row(folder: UPath, document: StepDocument) -> None:
     """Put a document's row into the file of its cell; a failure costs nothing that a reader cannot mend."""
     with suppress(OSError):
@@ -83,7 +96,7 @@ def read_rows(folder: UPath, read_document: Callable[[str], StepDocument | None]
     return Rows(tuple(sorted([*stored, *made], key=_order)), tuple(unreadable))
 
 
-def _order(row: ResultRow) -> tuple[float, str]:
+def _order(row: ResultFacts) -> tuple[float, str]:
     return row.created_at.timestamp(), row.run_id
 
 
@@ -92,6 +105,18 @@ class _RowsFile(BaseModel):
 
     version: int
     rows: list[ResultRow]
+
+
+class _FactsFile(BaseModel):
+    model_config = ConfigDict(defer_build=True)
+
+    version: int
+    rows: list[ResultFacts]
+
+
+@cache
+def _facts_adapter() -> TypeAdapter[_FactsFile]:
+    return TypeAdapter(_FactsFile)
 
 
 @cache

@@ -41,8 +41,8 @@ KEPT_METRICS = frozenset(
 """The metrics of a profile that a row has; the document has them all."""
 
 
-class ResultRow(BaseModel):
-    """One stored result; a field that its step does not know is None or empty."""
+class ResultFacts(BaseModel):
+    """One stored result without its figures; a field that its step does not know is None or empty."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
@@ -69,13 +69,6 @@ class ResultRow(BaseModel):
     multichip_component: str | None = None
     profiles_passed: str | None = None
     tensor_parallel_size: int | None = None
-    profiles: Metrics = Field(
-        default_factory=dict, description="Metrics of the profiles on the recommended stack."
-    )
-    base_profiles: Metrics = Field(default_factory=dict, description="Metrics of the same profiles on base.")
-    sizes: dict[str, str] = Field(
-        default_factory=dict, description="Size of each profile: input/output/prompts."
-    )
     full_to_base_ratio: float | None = None
     eager: bool | None = Field(None, description="Whether the server ran without graphs, if it said so.")
 
@@ -83,6 +76,14 @@ class ResultRow(BaseModel):
     def measured_by_run(self) -> str:
         """The run whose measurement this is, looking through reuse."""
         return self.reused_from_run or self.run_id
+
+
+class ResultRow(ResultFacts):
+    """One stored result with the figures of its benchmark profiles."""
+
+    profiles: Metrics = Field(default_factory=dict, description="On the recommended stack.")
+    base_profiles: Metrics = Field(default_factory=dict, description="Metrics of the same profiles on base.")
+    sizes: dict[str, str] = Field(default_factory=dict, description="Input/output/prompts by profile.")
 
     @property
     def throughput_tok_s(self) -> float | None:

@@ -28,8 +28,8 @@ from flagrelease_assets.results.files import (
     read_as,
     write_whole,
 )
-from flagrelease_assets.results.index import Rows, history_files, read_rows, record_row
-from flagrelease_assets.results.rows import ResultRow
+from flagrelease_assets.results.index import Rows, history_files, read_facts, read_rows, record_row
+from flagrelease_assets.results.rows import ResultFacts, ResultRow
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -120,6 +120,11 @@ class ResultStore:
         """Return the rows of one step for one vendor and model, oldest first."""
         folder = self.folder(step, vendor, model)
         return read_rows(folder, lambda name: _document(folder / name, step))
+
+    def facts(self, step: str, vendor: str, model: str) -> list[ResultFacts]:
+        """Return the rows of one step for one vendor and model without their figures, oldest first."""
+        folder = self.folder(step, vendor, model)
+        return read_facts(folder, lambda name: _document(folder / name, step))
 
     def all_rows(
         self, step: str, vendor: str | None = None, model: str | None = None
