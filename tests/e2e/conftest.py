@@ -18,7 +18,7 @@ from flagrelease_assets.demo.package_access import PackageAccess, host_package_a
 from flagrelease_assets.demo.progress import DemoError
 from flagrelease_assets.workers.config import DockerWorkerConfig
 from flagrelease_assets.workers.factory import open_worker
-from tests.e2e.requirements import cannot_test
+from tests.requirements import cannot_test
 
 
 @pytest.fixture(scope="session")

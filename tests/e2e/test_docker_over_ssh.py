@@ -19,7 +19,7 @@ from flagrelease_assets.workers.base import WorkerError, WorkerProblem
 from flagrelease_assets.workers.config import DockerWorkerConfig, WorkerTimeouts
 from flagrelease_assets.workers.factory import open_worker
 from flagrelease_assets.workers.jobs import JobSpec, run_job
-from tests.e2e.requirements import cannot_test
+from tests.requirements import cannot_test
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 

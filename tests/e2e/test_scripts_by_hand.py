@@ -13,7 +13,7 @@ from docker.models.containers import Container
 
 from flagrelease_assets.demo.container import WORKER_PYTHON
 from flagrelease_assets.workers.jobs import SCRIPTS_ROOT
-from tests.e2e.requirements import cannot_test
+from tests.requirements import cannot_test
 
 PROGRAMS = (
     "detect_network",

@@ -11,10 +11,10 @@ from flagrelease_assets.demo.progress import DemoError
 from flagrelease_assets.workers.base import Worker
 from flagrelease_assets.workers.config import DockerWorkerConfig, LocalWorkerConfig
 from flagrelease_assets.workers.local import LocalWorker
-from tests.e2e.requirements import cannot_test
 from tests.faults.machinery import TIMEOUTS, BreakingDockerWorkerDouble, make_toy_scripts
 from tests.faults.own_engine import PYTHON, FaultyEngine, own_engine, why_no_own_engine
 from tests.integration.rig import Rig
+from tests.requirements import cannot_test
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,9 @@ from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[impor
 from flagrelease_assets.contracts import InstallStatus
 from flagrelease_assets.contracts.common import Status
 from flagrelease_assets.results.store import ResultStore
-from tests.e2e.requirements import cannot_test
 from tests.faults.machinery import assert_clean, sabotage
 from tests.integration.rig import Rig
+from tests.requirements import cannot_test
 from tests.unit.results.test_store import MODEL, STEP, VENDOR, document
 
 PROJECT = Path(__file__).parents[2]

@@ -1,4 +1,4 @@
-"""What an end-to-end test does where a real part is missing: skip on a laptop, fail in CI."""
+"""What a test does where a real part is missing: skip on a laptop, fail in CI."""
 
 from __future__ import annotations
 
