@@ -14,9 +14,9 @@ import pytest
 from flagrelease_assets.backfill.plan import chosen, plan_cells
 from flagrelease_assets.backfill.progress import LOST, Progress
 from flagrelease_assets.backfill.server import DagsterServer
-from flagrelease_assets.contracts.common import Status
+from flagrelease_assets.contracts.common import Status, StepDocument
 from flagrelease_assets.results.store import ResultStore
-from tests.integration.rig import Rig
+from tests.integration.rig import STEPS, Rig
 
 DEADLINE_S = 240
 
@@ -33,6 +33,18 @@ def test_a_vendor_without_a_worker_is_left_out_and_says_what_to_add(rig: Rig) ->
     assert found["cpu"] == (True, "asked for")
     assert not found["metax"][0]
     assert "no worker" in found["metax"][1] and "workers.metax" in found["metax"][1]
+
+
+def test_a_vendor_without_a_worker_is_skipped_with_the_key_to_add_and_a_backfill_goes_on(
+    rig: Rig,
+) -> None:
+    result = rig.run(vendor="nvidia")
+    assert (result.success, result.status) == (True, Status.SKIPPED)
+    for step in STEPS:
+        document = rig.document(StepDocument, step, "nvidia")
+        assert document.status == Status.SKIPPED
+        assert "no worker: vendor 'nvidia' has no worker: add `workers.nvidia:" in (document.reason or "")
+        assert str(rig.deployment_file) in (document.reason or "")
 
 
 def test_missing_only_takes_what_never_ran_and_leaves_what_has_a_verdict(rig: Rig) -> None:

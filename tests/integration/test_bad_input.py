@@ -18,11 +18,11 @@ from flagrelease_assets.contracts import (
     RecommendedStack,
     ReleaseReport,
 )
-from flagrelease_assets.contracts.common import ErrorRecord, Status, StepDocument
+from flagrelease_assets.contracts.common import ErrorRecord, Status
 from flagrelease_assets.launch import LaunchResult
 from flagrelease_assets.results.store import LATEST_PASS, MAX_DOCUMENT_BYTES
 from tests.doubles.instant_scripts import HEALTHY
-from tests.integration.rig import STEPS, TOY, Rig
+from tests.integration.rig import TOY, Rig
 
 BELOW_INSTALL = (
     "env_verification",
@@ -92,18 +92,6 @@ def test_a_broken_deployment_file_is_one_line_with_file_and_key(rig: Rig, conten
     rig.deployment_file.write_text(content, encoding="utf-8")
     error = assert_install_failed(rig, rig.run(), str(rig.deployment_file), word)
     assert (error.layer, error.component, error.category) == ("X", "user", "configuration")
-
-
-def test_a_vendor_without_a_worker_is_skipped_with_the_key_to_add_and_a_backfill_goes_on(
-    rig: Rig,
-) -> None:
-    result = rig.run(vendor="nvidia")
-    assert (result.success, result.status) == (True, Status.SKIPPED)
-    for step in STEPS:
-        document = rig.document(StepDocument, step, "nvidia")
-        assert document.status == Status.SKIPPED
-        assert "no worker: vendor 'nvidia' has no worker: add `workers.nvidia:" in (document.reason or "")
-        assert str(rig.deployment_file) in (document.reason or "")
 
 
 def test_a_model_without_an_entry_names_the_line_to_add_and_the_file(rig: Rig) -> None:

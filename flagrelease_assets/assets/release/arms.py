@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from flagrelease_assets.assets.release.job_report import JobReport
 from flagrelease_assets.assets.release.phases import RunPlan, run_offline, run_serve
-from flagrelease_assets.assets.release.scope import JobReport, StepScope
+from flagrelease_assets.assets.release.scope import StepScope
 from flagrelease_assets.assets.release.stacks import StackEnvironment, arm_environment
 from flagrelease_assets.contracts.common import Component, PhaseName
 from flagrelease_assets.contracts.comparison import ArmResult

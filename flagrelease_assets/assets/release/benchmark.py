@@ -12,6 +12,7 @@ from typing import Any
 
 from container_scripts.server_config import configuration_differences
 from flagrelease_assets.assets.release.budget import benchmark_deadline
+from flagrelease_assets.assets.release.job_report import JobReport
 from flagrelease_assets.assets.release.model_runs import model_plan, run_settings, stack_environment
 from flagrelease_assets.assets.release.phases import (
     SERVER_LOG,
@@ -19,7 +20,7 @@ from flagrelease_assets.assets.release.phases import (
     engine_arguments,
     run_environment,
 )
-from flagrelease_assets.assets.release.scope import JobReport, StepScope
+from flagrelease_assets.assets.release.scope import StepScope
 from flagrelease_assets.assets.release.step import Blocker, Step, Upstream, blocked_by_absent
 from flagrelease_assets.contracts import BenchmarkMetrics, ModelSnapshot, RecommendedStack
 from flagrelease_assets.contracts.benchmark import AccuracySummary, BenchmarkRun, Performance

@@ -21,8 +21,8 @@ from flagrelease_assets.assets.release.step import (
     RELEASE_GROUP,
     STACK_RELEASE,
     Step,
-    build_step_asset,
 )
+from flagrelease_assets.assets.release.step_asset import build_step_asset
 from flagrelease_assets.partitions import model_partitions, vendor_partitions
 
 model_version = dg.AssetSpec(

@@ -12,7 +12,8 @@ from typing import Any
 
 from container_scripts.install_methods import checkout_folder
 from flagrelease_assets.assets.release.findings import finding
-from flagrelease_assets.assets.release.scope import JobReport, StepScope
+from flagrelease_assets.assets.release.job_report import JobReport
+from flagrelease_assets.assets.release.scope import StepScope
 from flagrelease_assets.assets.release.step import Step
 from flagrelease_assets.catalog import InstallPlan, PackageKey
 from flagrelease_assets.contracts.common import ErrorRecord, Status

@@ -7,7 +7,8 @@ Does not belong here: what makes a model folder whole (`container_scripts/model_
 from __future__ import annotations
 
 from container_scripts.prepare_model import revisions_folder
-from flagrelease_assets.assets.release.scope import JobReport, StepScope
+from flagrelease_assets.assets.release.job_report import JobReport
+from flagrelease_assets.assets.release.scope import StepScope
 from flagrelease_assets.contracts.model_files import ModelFiles
 from flagrelease_assets.deployment import ModelEntry
 

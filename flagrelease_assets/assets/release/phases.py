@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from flagrelease_assets.assets.release.budget import offline_deadline, serve_deadline
 from flagrelease_assets.assets.release.engine_arguments import as_assignments
-from flagrelease_assets.assets.release.scope import JobReport, StepScope
+from flagrelease_assets.assets.release.job_report import JobReport
+from flagrelease_assets.assets.release.scope import StepScope
 from flagrelease_assets.assets.release.stacks import StackEnvironment
 from flagrelease_assets.contracts.common import ErrorRecord
 from flagrelease_assets.contracts.model_run import PhaseDocument

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -21,6 +21,7 @@ from flagrelease_assets.assets.release.budget import Budget, budget_of, timeouts
 from flagrelease_assets.assets.release.clean_hands import MemoryWatch
 from flagrelease_assets.assets.release.devices import Hold, HoldDevices, contender_of, used_memory
 from flagrelease_assets.assets.release.findings import job_finding
+from flagrelease_assets.assets.release.job_report import JobReport, R
 from flagrelease_assets.assets.release.log_batches import LineBatches
 from flagrelease_assets.catalog import (
     Catalog,
@@ -31,9 +32,7 @@ from flagrelease_assets.catalog import (
     Vendor,
 )
 from flagrelease_assets.contracts.common import (
-    ErrorRecord,
     JobRecord,
-    JobResult,
     StepDocument,
     utc_now,
 )
@@ -53,23 +52,8 @@ from flagrelease_assets.workers.jobs import SCRIPTS_ROOT, Connection, JobOutcome
 from flagrelease_assets.workers.observe import observe
 
 D = TypeVar("D", bound=StepDocument)
-R = TypeVar("R", bound=JobResult)
 
 MAX_LOG_BYTES = 256 << 20
-
-
-@dataclass(frozen=True)
-class JobReport(Generic[R]):
-    """A finished job: its document (if it left a valid one), how it ended, and what went wrong."""
-
-    outcome: JobOutcome
-    document: R | None
-    error: ErrorRecord | None
-
-    @property
-    def passed(self) -> bool:
-        """Whether the program ended well, left nothing behind, and its document says so."""
-        return self.error is None
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,10 @@ from container_scripts import (
 from container_scripts.catalog_data import vendor_probes
 from container_scripts.prompts import read_prompts
 from flagrelease_assets.assets.release import benchmark, install, phases
+from flagrelease_assets.assets.release.job_report import JobReport
 from flagrelease_assets.assets.release.model_files import prepare_model
 from flagrelease_assets.assets.release.phases import RunPlan
-from flagrelease_assets.assets.release.scope import JobReport, StepScope
+from flagrelease_assets.assets.release.scope import StepScope
 from flagrelease_assets.assets.release.stacks import base_environment
 from flagrelease_assets.catalog import load_catalog
 from flagrelease_assets.deployment import Deployment, LocalWorkerEntry, ModelEntry

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from flagrelease_assets.assets.release.install import INSTALL_STATUS
-from flagrelease_assets.assets.release.scope import JobReport, StepScope
+from flagrelease_assets.assets.release.job_report import JobReport
+from flagrelease_assets.assets.release.scope import StepScope
 from flagrelease_assets.deployment import Deployment, LocalWorkerEntry, ModelEntry
 from flagrelease_assets.results.store import ResultStore
 
