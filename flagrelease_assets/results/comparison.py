@@ -12,16 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flagrelease_assets.contracts.common import Status
 from flagrelease_assets.contracts.report import InputChange, LastGood
-from flagrelease_assets.results.rows import Metrics, ResultRow
-
-COMPARED_METRICS = (
-    "throughput_req_s",
-    "throughput_tok_s",
-    "ttft_mean_ms",
-    "tpot_mean_ms",
-    "latency_p99_ms",
-)
-"""The metrics that a comparison shows, as `benchmark_metrics` names them."""
+from flagrelease_assets.results.rows import KEPT_METRICS, Metrics, ResultRow
 
 _INPUTS = {
     "worker": "container",
@@ -145,7 +136,7 @@ def _metric_changes(before: Metrics, after: Metrics) -> list[MetricChange]:
             after=after.get(profile, {}).get(metric),
         )
         for profile in profiles
-        for metric in COMPARED_METRICS
+        for metric in KEPT_METRICS
     ]
     return [change for change in changes if change.before is not None or change.after is not None]
 
