@@ -6,6 +6,7 @@ Does not belong here: making pages (`reporting`), the Dagster UI.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import PurePosixPath
 from socket import socket
@@ -123,7 +124,7 @@ def serve(store: ResultStore, url: str, when_ready: Callable[[], object] | None 
         async def startup(self, sockets: list[socket] | None = None) -> None:
             await super().startup(sockets=sockets)
             if when_ready and self.started:
-                when_ready()
+                threading.Thread(target=when_ready, daemon=True).start()  # it may wait for our answer
 
     Server(
         uvicorn.Config(build_app(store), host=host, port=port, log_level="warning", access_log=False)

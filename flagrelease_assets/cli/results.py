@@ -16,7 +16,7 @@ def status(deployment: DeploymentOption = None, as_json: JsonOption = False) -> 
     Cells that were never released are untested; `flagrelease backfill --missing-only` fills them.
     """
     from flagrelease_assets.assets.release.board import expected_cells
-    from flagrelease_assets.reporting.status import status_table
+    from flagrelease_assets.reporting.status import status_view
     from flagrelease_assets.results.board import board_cells
 
     resource = open_deployment(deployment)
@@ -25,7 +25,7 @@ def status(deployment: DeploymentOption = None, as_json: JsonOption = False) -> 
     if as_json:
         print_json([cell.model_dump(mode="json") for cell in cells])
     else:
-        console.print(status_table(cells))
+        console.print(status_view(cells))
 
 
 def board(

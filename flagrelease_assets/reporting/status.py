@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich import box
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -19,8 +20,8 @@ from flagrelease_assets.reporting.text import ABSENT, age, number, one_line
 _STYLES = {"PASS": "green", "PARTIAL": "yellow", "FAIL": "red", "BLOCKED": "magenta"}
 
 
-def status_table(cells: Sequence[BoardCell]) -> Table:
-    """Return the cells as a table, with why a cell is less than PASS and what changed."""
+def status_view(cells: Sequence[BoardCell]) -> Group:
+    """Return the cells as a table, and below it why each is what it is and what changed."""
     now = utc_now()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("Vendor", no_wrap=True)
@@ -29,9 +30,7 @@ def status_table(cells: Sequence[BoardCell]) -> Table:
         table.add_column(head, no_wrap=True)
     table.add_column("tok/s", justify="right", no_wrap=True)
     table.add_column("Trend", no_wrap=True)
-    table.add_column("Why, and what changed", overflow="fold", min_width=20)
     for cell in cells:
-        said = [cell.reason or "", f"new: {'; '.join(cell.changed)}" if cell.changed else ""]
         table.add_row(
             cell.vendor,
             one_line(cell.model),
@@ -41,6 +40,12 @@ def status_table(cells: Sequence[BoardCell]) -> Table:
             cell.profiles_passed or ABSENT,
             number(cell.throughput_tok_s),
             sparkline(cell.trend) if len(cell.trend) > 1 else "",
-            one_line("; ".join(part for part in said if part)),
         )
-    return table
+    return Group(table, *map(_said, filter(lambda cell: cell.reason or cell.changed, cells)))
+
+
+def _said(cell: BoardCell) -> Text:
+    parts = [cell.reason or "", f"new: {'; '.join(cell.changed)}" if cell.changed else ""]
+    style = _STYLES.get(str(cell.verdict), "dim")
+    who = f"{one_line(cell.model)} on {cell.vendor}: "
+    return Text.assemble((f"{cell.verdict} ", style), who, one_line("; ".join(filter(None, parts))))
