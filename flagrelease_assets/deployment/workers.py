@@ -32,6 +32,9 @@ class ReleaseSettings(Section):
     """How releases run on a worker, beside how it is reached."""
 
     stack_release: str | None = Field(None, description="Catalog id; the vendor's default if absent.")
+    wheelhouse: str | None = Field(
+        None, pattern=r"^/", description="Folder of wheels in the worker; it replaces every package index."
+    )
     smoke_model: ModelEntry | None = Field(None, description="Replaces the vendor's smoke model.")
     model_root: str = Field("/data/models", description="Where hub models are downloaded in the worker.")
     minimum_free_gb: float = Field(10.0, gt=0, description="Free disk in GB that an install needs.")

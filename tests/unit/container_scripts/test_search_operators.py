@@ -17,7 +17,8 @@ FLAG_GEMS = Path(__file__).parents[2] / "doubles" / "flag_gems_double"
 @pytest.fixture
 def base(tmp_path: Path) -> list[dict[str, Any]]:
     _, document = vllm_on_path.run("run_offline_inference", tmp_path / "base.json", "--model", "m")
-    return document["outputs"]
+    outputs: list[dict[str, Any]] = document["outputs"]
+    return outputs
 
 
 def search(
