@@ -106,7 +106,7 @@ def require_preinstalled(plan: Plan) -> None:
     wrong = wheelhouse.wrongly_preinstalled(plan.get("preinstalled") or {})
     if wrong:
         raise InstallError(
-            f"must be preinstalled: {', '.join(wrong)}; use an image that brings what this stack release names"
+            f"must be preinstalled: {', '.join(wrong)}; use an image that brings what the stack release names"
         )
 
 

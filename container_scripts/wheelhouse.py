@@ -30,8 +30,8 @@ def distributions_in(folder: str) -> Dict[str, Set[str]]:
         names = os.listdir(folder)
     except OSError as error:
         raise NoWheelhouseError(
-            f"the wheelhouse {folder} cannot be read ({error.strerror}): copy or mount it into the worker, or "
-            "correct `wheelhouse`"
+            f"the wheelhouse {folder} cannot be read ({error.strerror}): copy or mount it into the worker, "
+            "or correct `wheelhouse`"
         ) from error
     found: Dict[str, Set[str]] = {}
     for name in names:
