@@ -21,6 +21,7 @@ from container_scripts.error_identity import identity_of, same_identity
 from container_scripts.error_layers import classify_failure
 from container_scripts.error_records import Classification, RawFailure, record
 from container_scripts.error_vocabulary import MULTICHIP_COMPONENTS, PLUGIN, UNKNOWN
+from container_scripts.failure_likeness import OUTPUT_CATEGORIES
 from container_scripts.output_agreement import THRESHOLD_NAT, Agreement, compare_outputs
 from container_scripts.run_documents import (
     Run,
@@ -93,7 +94,7 @@ def _conclude(a: _Judged, b: _Judged, threshold_nat: float) -> Conclusion:
     if statuses == ("PASS", "PASS"):
         return _both_pass(a.run, b.run, threshold_nat)
     if statuses == ("PASS", "FAIL"):
-        return _multichip_error(b)
+        return _answers_wrongly(a, b, threshold_nat) if _only_outputs_failed(b) else _multichip_error(b)
     if statuses == ("FAIL", "PASS"):
         inactive = inactive_parts(b.run)
         if inactive:
@@ -164,6 +165,23 @@ def _both_pass(a: Run, b: Run, threshold_nat: float) -> Conclusion:
         None,
         tuple(reasons),
         agreement,
+    )
+
+
+def _only_outputs_failed(judged: _Judged) -> bool:
+    """Return whether a run did all it had to, and failed by what it answered."""
+    return all(found.category in OUTPUT_CATEGORIES for _, found in judged.errors)
+
+
+def _answers_wrongly(a: _Judged, b: _Judged, threshold_nat: float) -> Conclusion:
+    """Return the conclusion where the full run's answers are no answers, and the base's are."""
+    return Conclusion(
+        "OUTPUT_DIVERGENCE",
+        "PARTIAL",
+        "base",
+        f"base answers, full answers nonsense: {_decisive(b).cause}",
+        UNKNOWN,
+        agreement=compare_outputs(outputs_of(a.run), outputs_of(b.run), threshold_nat),
     )
 
 

@@ -35,12 +35,17 @@ Plan = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Site:
-    """Where an installation works: folder of checkouts, source host, guarded versions, free space wanted."""
+    """Where an installation works.
+
+    Folder of checkouts, source host, guarded versions, free space wanted, and the folder of wheels that
+    stands in the place of every index, if there is one.
+    """
 
     workdir: str
     github_prefix: str
     constraints: Mapping[str, str]
     min_free_gb: float = 0.0
+    wheelhouse: Optional[str] = None
 
 
 def owns_import(plan: Plan) -> bool:
@@ -81,11 +86,15 @@ def is_present(plan: Plan, site: Site, wheel: Optional[str] = None) -> bool:
     return library is None or os.path.exists(os.path.join(checkout_folder(plan, site.workdir), library))
 
 
-def install_from_index(runner: CommandRunner, plan: Plan) -> None:
-    """Install the plan's requirements; once more with the fallback indexes if nothing matches."""
+def install_from_index(runner: CommandRunner, plan: Plan, only_here: bool = False) -> None:
+    """Install the plan's requirements; once more with the fallback indexes if nothing matches.
+
+    With ``only_here`` pip's own arguments name the one place to look in.
+    """
     arguments = (["--no-deps"] if plan.get("no_deps") else []) + list(plan["requirements"])
     done = runner.pip("install", *arguments)
-    if not done.succeeded and runner.attempts[-1]["problem"] == NO_MATCH and plan.get("fallback_index_urls"):
+    no_match = not done.succeeded and runner.attempts[-1]["problem"] == NO_MATCH
+    if no_match and plan.get("fallback_index_urls") and not only_here:
         extra = [word for url in plan["fallback_index_urls"] for word in ("--extra-index-url", url)]
         done = runner.pip("install", *extra, *arguments)
     if not done.succeeded:

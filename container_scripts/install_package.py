@@ -17,6 +17,7 @@ from typing import Any, Dict, List, Optional, Sequence
 if not __package__:  # run as a file: make this folder importable as the package it is
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
+from container_scripts import wheelhouse
 from container_scripts.collect_env_info import libc_facts
 from container_scripts.detect_network import GITHUB
 from container_scripts.disk_space import disk_facts
@@ -45,7 +46,7 @@ from container_scripts.install_methods import (
     owns_import,
     restore,
 )
-from container_scripts.pip_runner import DISK, CommandRunner, InstallError
+from container_scripts.pip_runner import DISK, NO_MATCH, CommandRunner, InstallError
 from container_scripts.select_flagtree_wheel import select_wheel
 
 NOT_APPLICABLE, WHEEL_TABLE = "not_applicable", "wheel_table"
@@ -59,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--workdir", required=True, metavar="DIR", help="folder of the checkouts")
     parser.add_argument("--pip-arg", action="append", default=[], help="argument for pip (repeatable)")
     parser.add_argument("--github-prefix", default=GITHUB, metavar="URL", help="where to clone from")
+    parser.add_argument("--wheelhouse", metavar="DIR", help="install from this folder, without any index")
     parser.add_argument("--timeout", type=float, default=3600.0, help="seconds for the whole installation")
     parser.add_argument("--min-free-gb", type=float, default=10.0, help="free space wanted in every target")
     return parser
@@ -83,6 +85,29 @@ def require_space(paths: Sequence[str], min_free_gb: float) -> None:
     if short:
         found = ", ".join(f"{disk['free_gb']} GB in {disk['path']}" for disk in short)
         raise InstallError(f"less than {min_free_gb:g} GB free ({found}): free some space first", DISK)
+
+
+def require_wheels(plan: Plan, folder: str) -> None:
+    """Raise InstallError (no match), naming everything that a plan wants and ``folder`` lacks."""
+    try:
+        there = wheelhouse.distributions_in(folder)
+    except wheelhouse.NoWheelhouseError as error:
+        raise InstallError(str(error), NO_MATCH) from error
+    missing = wheelhouse.lacking(plan["requirements"], there)
+    if missing:
+        raise InstallError(
+            f"the wheelhouse {folder} lacks {', '.join(missing)}; it holds {len(there)} distributions",
+            NO_MATCH,
+        )
+
+
+def require_preinstalled(plan: Plan) -> None:
+    """Raise InstallError if the image lacks what a plan builds on and never installs itself."""
+    wrong = wheelhouse.wrongly_preinstalled(plan.get("preinstalled") or {})
+    if wrong:
+        raise InstallError(
+            f"must be preinstalled: {', '.join(wrong)}; use an image that brings what the stack release names"
+        )
 
 
 def choose_wheel(plan: Plan) -> Document:
@@ -124,15 +149,18 @@ def roll_back(runner: CommandRunner, before: Dict[str, str]) -> bool:
 def perform(runner: CommandRunner, plan: Plan, site: Site, wheel: Optional[Document]) -> str:
     """Carry out the plan unless its result is already there; return the action taken."""
     specifier = wheel["specifier"] if wheel else None
+    require_preinstalled(plan)
     if is_present(plan, site, specifier):
         if plan["method"] == "pip" and complete_pip_plan(runner, plan):
             return "installed"
         return "already_present"
     require_space([sys.prefix, tempfile.gettempdir(), site.workdir], site.min_free_gb)
+    if site.wheelhouse and plan["method"] == "pip":
+        require_wheels(plan, site.wheelhouse)
     if wheel:
         install_wheel(runner, plan, wheel["specifier"], wheel["pip_args"])
     elif plan["method"] == "pip":
-        install_from_index(runner, plan)
+        install_from_index(runner, plan, only_here=bool(site.wheelhouse))
         complete_pip_plan(runner, plan)
     elif plan["method"] == "git":
         install_from_git(runner, plan, site)
@@ -194,6 +222,8 @@ def _proof(plan: Plan, site: Site) -> Document:
         "provider": provider_of(plan["import_name"]),
         "commit": origin.commit if origin else None,
         "checkout": folder if folder and os.path.isdir(folder) else None,
+        "preinstalled": {name: installed_version(name) for name in plan.get("preinstalled") or {}},
+        "wheelhouse": site.wheelhouse,
     }
 
 
@@ -207,7 +237,8 @@ def guarded_constraints(plan: Plan) -> Dict[str, str]:
 def observe(arguments: argparse.Namespace) -> Document:
     """Return the document body."""
     plan = read_plan(arguments.plan, arguments.package)
-    runner = CommandRunner(arguments.timeout, arguments.pip_arg)
+    from_folder = ["--no-index", "--find-links", arguments.wheelhouse] if arguments.wheelhouse else []
+    runner = CommandRunner(arguments.timeout, [*from_folder, *arguments.pip_arg])
     body: Document = {
         "package": arguments.package,
         "version": None,
@@ -223,7 +254,13 @@ def observe(arguments: argparse.Namespace) -> Document:
     if plan["method"] == NOT_APPLICABLE:
         return {**body, **_skipped(plan["reason"])}
     workdir = os.path.abspath(os.path.expanduser(arguments.workdir))
-    site = Site(workdir, arguments.github_prefix, guarded_constraints(plan), arguments.min_free_gb)
+    site = Site(
+        workdir,
+        arguments.github_prefix,
+        guarded_constraints(plan),
+        arguments.min_free_gb,
+        arguments.wheelhouse,
+    )
     return {**body, **install(runner, plan, site)}
 
 

@@ -103,6 +103,11 @@ def contradictions(documents: Documents) -> list[str]:
         diff = documents.get("diff_analysis")
         if isinstance(diff, DiffAnalysis) and diff.recommended_stack != Stack.FULL:
             found.append("the recommended stack is not the diff analysis' one")
+    if isinstance(recommended, RecommendedStack) and recommended.recommended_stack == Stack.REDUCED:
+        diff = documents.get("diff_analysis")
+        reduced = diff.reduced_stack if isinstance(diff, DiffAnalysis) else None
+        if reduced is None or not reduced.works or reduced.flags != recommended.reduced_flags:
+            found.append("a reduced stack is recommended that was not seen working")
     install = documents.get("install_status")
     if isinstance(install, InstallStatus) and not install.gate_passed:
         ran = [
@@ -176,7 +181,7 @@ def release_verdict(
     findings, waived = _counting(weighed.remaining), weighed.waived
     return Verdict(
         Status.PARTIAL if findings else Status.PASS,
-        _conclusion(_recommended(documents), findings, waived),
+        _conclusion(_stack_words(documents), findings, waived),
         findings,
         [finding.text for finding in weighed.remaining if not finding.counts],
         waived,
@@ -194,11 +199,11 @@ def _counting(findings: Sequence[Finding]) -> list[str]:
     return [finding.text for finding in findings if finding.counts]
 
 
-def _conclusion(stack: Stack, findings: list[str], waived: list[WaivedFinding]) -> str:
+def _conclusion(stack: str, findings: list[str], waived: list[WaivedFinding]) -> str:
     if findings:
-        return f"Releasable on the {stack} stack, with findings."
+        return f"Releasable on the {stack}, with findings."
     if waived:
-        return f"Releasable on the {stack} stack: what was found is waived."
+        return f"Releasable on the {stack}: what was found is waived."
     return "Releasable: every step passed and the full multi-chip stack works."
 
 
@@ -269,6 +274,13 @@ def _components(document: StepDocument | None) -> list[Component]:
 def _recommended(documents: Documents) -> Stack:
     document = documents.get("recommended_stack")
     return document.recommended_stack if isinstance(document, RecommendedStack) else Stack.NONE
+
+
+def _stack_words(documents: Documents) -> str:
+    document = documents.get("recommended_stack")
+    if isinstance(document, RecommendedStack) and document.recommended_stack == Stack.REDUCED:
+        return f"full stack without FlagGems' {', '.join(document.operators_off)}"
+    return f"{_recommended(documents)} stack"
 
 
 def _word(document: StepDocument | None) -> str:

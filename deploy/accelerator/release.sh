@@ -1,20 +1,41 @@
 #!/bin/bash
+# release.sh eager|graphs: one release after the other, each result kept as soon as it is there.
+# eager: verification without CUDA graphs, then what must fail. graphs: the whole release.
 set -u
-exec > /tmp/out/drive.log 2>&1
+mode=$1; here=$(cd "$(dirname "$0")" && pwd); out=/tmp/out
+mkdir -p $out; exec > $out/drive-"$mode".log 2>&1
 t0=$(date +%s); say() { echo "[$(( $(date +%s) - t0 )) s] $*"; }
-bash /tmp/s/setup.sh; cp /tmp/s/*.whl /tmp/wheelhouse/; say setup done
+bash "$here"/unpack.sh; cp "$here"/*.whl /tmp/wheelhouse/ 2>/dev/null; say unpacked
 P=$(/tmp/worker/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
-cp /tmp/s/tuner_cap.py $P/fl_tuner_cap.py; echo 'import fl_tuner_cap' > $P/fl_tuner_cap.pth
-nvidia-smi > /tmp/out/nvidia-smi-before.txt
+cp "$here"/tuner_cap.py "$P"/fl_tuner_cap.py; echo 'import fl_tuner_cap' > "$P"/fl_tuner_cap.pth
+nvidia-smi > $out/nvidia-smi-before-"$mode".txt; nvidia-smi -L; /tmp/worker/bin/python -V
 export PIP_NO_INDEX=1 PIP_FIND_LINKS=/tmp/wheelhouse HF_HUB_OFFLINE=1 DAGSTER_HOME=/tmp/dhome PYTHONPATH=/tmp/flagrelease PATH=/tmp/host/bin:$PATH
-mkdir -p /tmp/dhome /tmp/models /tmp/mm; cp /tmp/flagrelease/dagster.yaml /tmp/dhome; cp -r /tmp/flagrelease/container_scripts /tmp/mm/; cp /tmp/flagrelease/flagrelease_assets/demo/programs/make_model.py /tmp/mm/container_scripts/
+mkdir -p /tmp/dhome /tmp/models /tmp/mm; cp /tmp/flagrelease/dagster.yaml /tmp/dhome
+cp -r /tmp/flagrelease/container_scripts /tmp/mm/; cp /tmp/flagrelease/flagrelease_assets/demo/programs/make_model.py /tmp/mm/container_scripts/
 /tmp/worker/bin/python -m pip install -q --no-deps gguf 2>&1 | tail -2
-/tmp/worker/bin/python /tmp/mm/container_scripts/make_model.py smollm2 --target /tmp/models/smollm2 --output /tmp/out/model.json 2>&1 | tail -5; say model; ls -la /tmp/models/smollm2
-cd /tmp/flagrelease; export FLAGRELEASE_DEPLOYMENT=/tmp/s/flagrelease.yaml
-F="/tmp/host/bin/python -m flagrelease_assets.cli"
-timeout 120 $F worker check nvidia --json > /tmp/out/worker-check.json; say worker check $?
-timeout 1300 $F release nvidia HuggingFaceTB/SmolLM2-135M-Instruct > /tmp/out/release-graphs.log 2>&1; say graphs $?
-nvidia-smi > /tmp/out/nvidia-smi-after1.txt
-timeout 700 $F release nvidia HuggingFaceTB/SmolLM2-135M-Instruct-eager --job verify > /tmp/out/release-eager.log 2>&1; say eager $?
-nvidia-smi > /tmp/out/nvidia-smi-after2.txt
-touch /tmp/out/done
+/tmp/worker/bin/python /tmp/mm/container_scripts/make_model.py smollm2 --target /tmp/models/smollm2 --output $out/model.json 2>&1 | tail -1
+cp -r /tmp/models/smollm2 /tmp/models/unknown-architecture
+sed -i 's/LlamaForCausalLM/NoSuchModelForCausalLM/' /tmp/models/unknown-architecture/config.json; say model
+[ -e "$here"/results.tar.gz ] && tar -xzf "$here"/results.tar.gz -C $out
+cd /tmp/flagrelease; export FLAGRELEASE_DEPLOYMENT=$here/flagrelease.yaml
+flagrelease() { /tmp/host/bin/python -m flagrelease_assets.cli "$@"; }
+flagrelease worker check nvidia --json > $out/worker-check.json; say "worker check $?"
+memory() { nvidia-smi --query-gpu=memory.used --format=csv,noheader; }
+one() { # LOG MODEL JOB: one job, with the device's memory before and after
+  before=$(memory); flagrelease release nvidia "$2" --job "$3" > $out/"$1".log 2>&1; code=$?
+  sleep 2; say "$1: exit $code, device memory $before before, $(memory) after"
+}
+if [ "$mode" = graphs ]; then
+  one release-graphs HuggingFaceTB/SmolLM2-135M-Instruct release
+else
+  one release-eager HuggingFaceTB/SmolLM2-135M-Instruct-eager verify
+  one report-eager HuggingFaceTB/SmolLM2-135M-Instruct-eager report
+  for failure in missing-path too-long-context unknown-architecture more-devices-than-there-are too-much-cache; do
+    one failure-$failure failures/$failure run_a
+  done
+  ( for _ in $(seq 400); do pid=$(pgrep -f 'vllm.entrypoints.cli.main serve' | head -1)
+      [ -n "$pid" ] && { sleep 8; kill -KILL "$pid"; echo "killed server $pid while it loaded"; break; }; sleep 0.5; done ) &
+  one failure-killed-while-loading failures/killed-while-loading run_a
+fi
+nvidia-smi > $out/nvidia-smi-after-"$mode".txt
+touch $out/done

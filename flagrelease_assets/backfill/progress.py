@@ -6,12 +6,12 @@ Belongs here: the states of cells. Does not belong here: what drives them, how t
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 
 from flagrelease_assets.backfill.plan import PlannedCell
-from flagrelease_assets.contracts.common import Status
+from flagrelease_assets.contracts.common import Status, utc_now
 
 QUEUED, RUNNING, NOT_RUN, LOST = "queued", "running", "not run", "lost"
 
@@ -28,13 +28,22 @@ class CellProgress:
     state: str = QUEUED
     detail: str = ""
     run_id: str | None = None
-    started: float | None = None
-    ended: float | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
 
     @property
     def seconds(self) -> float | None:
         """Seconds since it started, until it ended."""
-        return None if self.started is None else (self.ended or time.monotonic()) - self.started
+        return None if self.started is None else ((self.ended or utc_now()) - self.started).total_seconds()
+
+    def document(self) -> dict[str, object]:
+        """Return the cell as JSON-like values, times in UTC."""
+        times = {name: when.isoformat() if when else None for name, when in self._times.items()}
+        return {**asdict(self), **times, "seconds": self.seconds}
+
+    @property
+    def _times(self) -> dict[str, datetime | None]:
+        return {"started": self.started, "ended": self.ended}
 
     @property
     def is_over(self) -> bool:
@@ -63,14 +72,14 @@ class Progress:
 
     def begin(self, vendor: str, model: str, run_id: str | None = None) -> None:
         """Note that a cell's release has started."""
-        self.update(vendor, model, state=RUNNING, run_id=run_id, started=time.monotonic())
+        self.update(vendor, model, state=RUNNING, run_id=run_id, started=utc_now())
 
     def finish(
         self, vendor: str, model: str, state: str, detail: str = "", run_id: str | None = None
     ) -> None:
         """Note how a cell's release ended."""
         known = self.cells[vendor, model].run_id
-        self.update(vendor, model, state=state, detail=detail, run_id=run_id or known, ended=time.monotonic())
+        self.update(vendor, model, state=state, detail=detail, run_id=run_id or known, ended=utc_now())
 
     def abandon(self, reason: str, cells: Iterable[PlannedCell] | None = None) -> None:
         """Note that what has not begun, of these cells or of all, will not run."""

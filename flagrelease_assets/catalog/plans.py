@@ -35,6 +35,10 @@ PACKAGE_ORDER: tuple[PackageKey, ...] = get_args(PackageKey)
 
 GitHubRepository = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$")]
 GitRef = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/+-]*$")]
+WorkerFolder = Annotated[str, StringConstraints(pattern=r"^/[^\x00-\x1f]*$")]
+_WITHOUT_NETWORK = frozenset({"pip", "not_applicable"})
+"""Methods that a folder of wheels is enough for."""
+
 MakeFlag = Annotated[str, StringConstraints(pattern=r"^USE_[A-Z_]+=1$")]
 
 
@@ -57,6 +61,7 @@ class _Installation(CatalogModel):
 
     ``gate`` stops the release when the package fails. ``may_change`` names guarded packages (torch,
     numpy, …) whose version this installation may change; any other change is a failure.
+    ``preinstalled`` are distributions that the worker's image brings: proven, and never installed.
     ``entry_points`` are checked after the import.
     """
 
@@ -65,6 +70,7 @@ class _Installation(CatalogModel):
     distribution: Text
     import_name: Text
     version: Version | None = None
+    preinstalled: dict[Text, Version] = Field(default_factory=dict)
     may_change: Sequence[Text] = ()
     entry_points: EntryPoints | None = None
 
@@ -156,10 +162,14 @@ class VendorOverride(CatalogModel):
 
 
 class StackRelease(Sourced):
-    """A named bundle of versions and refs of the five packages, for the vendors it lists."""
+    """A named bundle of versions and refs of the five packages, for the vendors it lists.
+
+    ``wheelhouse`` is a folder of wheels in the worker that stands in the place of every package index.
+    """
 
     id: Name
     vllm_version: Version
+    wheelhouse: WorkerFolder | None = None
     vendors: Annotated[Sequence[VendorName], Field(min_length=1)]
     packages: dict[PackageKey, InstallPlan]
     overrides: Sequence[VendorOverride] = ()
@@ -177,6 +187,12 @@ class StackRelease(Sourced):
             if overridden.count(vendor) > 1:
                 raise WrongKeyError("overrides", f"names vendor {vendor!r} more than once")
         for plans in (self.packages, *(override.packages for override in self.overrides)):
+            indexed = [key for key, plan in plans.items() if plan.method not in _WITHOUT_NETWORK]
+            if self.wheelhouse and indexed:
+                raise WrongKeyError(
+                    f"packages.{indexed[0]}.method",
+                    "cannot come from a wheelhouse: use pip or not_applicable",
+                )
             vllm = plans.get("vllm")
             if vllm is not None and not vllm.gate:
                 raise WrongKeyError(

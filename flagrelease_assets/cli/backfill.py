@@ -104,7 +104,7 @@ def backfill(
     except ServerError as error:
         fail(str(error))
     if as_json:
-        print_json([{**asdict(cell), "seconds": cell.seconds} for cell in progress.cells.values()])
+        print_json([cell.document() for cell in progress.cells.values()])
     raise typer.Exit(progress.exit_code)
 
 

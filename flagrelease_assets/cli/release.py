@@ -24,7 +24,13 @@ def release(
     model: Annotated[
         str, typer.Argument(help="Model id (org/name) or key (org--name) of the deployment file.")
     ],
-    job: Annotated[str, typer.Option(help="release, verify (no benchmark) or install.")] = "release",
+    job: Annotated[
+        str,
+        typer.Option(
+            help="release, verify (no benchmark), report (of what is stored), or the job of one step: "
+            "install, environment, snapshot, run_a, run_b, compare, benchmark, accuracy."
+        ),
+    ] = "release",
     force: Annotated[
         bool, typer.Option("--force", help="Measure anew instead of reusing unchanged results.")
     ] = False,
@@ -43,7 +49,7 @@ def release(
     entry = settings.worker(vendor)
     settings.model(key)
     if job not in TARGETS:
-        fail(f"unknown job {job!r}: use release, verify or install")
+        fail(f"unknown job {job!r}: use {', '.join(TARGETS)}")
     if not as_json and job == "release":
         profiles = len(settings.catalog.profiles_for(vendor))
         probes = settings.catalog.probe_limits

@@ -49,9 +49,13 @@ class Status(StrEnum):
 
 
 class Stack(StrEnum):
-    """Which software serves the model: with the multi-chip packages, without them, or not at all."""
+    """Which software serves the model.
+
+    With the multi-chip packages, with them but without operators found guilty, without them, or none at all.
+    """
 
     FULL = "full"
+    REDUCED = "reduced"
     BASE = "base"
     NONE = "none"
 

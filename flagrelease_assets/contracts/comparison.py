@@ -14,6 +14,7 @@ from flagrelease_assets.contracts.common import (
     Stack,
     StepDocument,
 )
+from flagrelease_assets.contracts.operator_search import OperatorSearch, ReducedStack
 
 Conclusion = Literal[
     "BOTH_PASS",
@@ -34,7 +35,9 @@ class ArmResult(Document):
     arm: str = Field(description="The components that were on, as people read it.")
     components: list[str]
     phase: PhaseName
-    verdict: Literal["PASS", "FAIL"]
+    verdict: Literal["PASS", "FAIL", "OTHER"] = Field(
+        description="Works as base does, fails as the full stack does, or fails otherwise: proves nothing."
+    )
     reason: str | None = Field(None, description="Why it failed or disagrees with the base.")
     flags: dict[str, str | None] = {}
     seconds: float = 0.0
@@ -65,6 +68,8 @@ class DiffAnalysis(StepDocument):
     control: ControlResult | None = Field(None, description="Base against base, when outputs diverge.")
     arms: list[ArmResult] = Field([], description="Parts of the full stack that were run to find the fault.")
     log_component: str | None = Field(None, description="What the logs alone say, beside the arms.")
+    operator_search: OperatorSearch | None = Field(None, description="Where FlagGems is what fails.")
+    reduced_stack: ReducedStack | None = Field(None, description="The full stack without the guilty.")
 
     def essence(self) -> dict[str, Any]:
         """Return what the recommendation depends on."""
@@ -73,6 +78,7 @@ class DiffAnalysis(StepDocument):
             "component": self.multichip_component,
             "recommended": self.recommended_stack,
             "detail": self.detail,
+            **({"flags": self.reduced_stack.flags} if self.reduced_stack else {}),
         }
 
 
@@ -104,6 +110,8 @@ class RecommendedStack(StepDocument):
     model_path: str = ""
     tensor_parallel_size: int = 1
     recommended_stack: Stack = Stack.NONE
+    operators_off: list[str] = Field([], description="Operators that the reduced stack leaves out.")
+    reduced_flags: dict[str, str | None] = Field({}, description="Variables of the reduced stack.")
     why: str = ""
     run_a_without_multichip: RunSummary = RunSummary()
     run_b_with_multichip: RunSummary = RunSummary()
@@ -111,4 +119,5 @@ class RecommendedStack(StepDocument):
 
     def essence(self) -> dict[str, Any]:
         """Return what a benchmark depends on."""
-        return {"recommended": self.recommended_stack}
+        reduced = {"flags": self.reduced_flags} if self.reduced_flags else {}
+        return {"recommended": self.recommended_stack, **reduced}

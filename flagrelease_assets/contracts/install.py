@@ -93,6 +93,7 @@ class Installation(JobResult):
     checkout: str | None = None
     action: str | None = None
     changed: list[PackageChange] = []
+    preinstalled: dict[str, str] = {}
 
 
 class PackageProof(JobResult):
@@ -121,6 +122,9 @@ class PackageResult(Document):
     reason: str | None = None
     seconds: float = 0.0
     changed: list[PackageChange] = []
+    preinstalled: dict[str, str] = Field(
+        {}, description="What the image had to bring for it, in the version found."
+    )
 
 
 class InstallStatus(StepDocument):
@@ -131,6 +135,7 @@ class InstallStatus(StepDocument):
     container: str = ""
     stack_release: str = ""
     network: NetworkChoice = NetworkChoice()
+    wheelhouse: str | None = Field(None, description="Folder in the worker that replaced every index.")
     python_version: str | None = None
     glibc_version: str | None = None
     packages: dict[PackageKey, PackageResult] = {}

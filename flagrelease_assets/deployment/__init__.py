@@ -16,7 +16,12 @@ from flagrelease_assets.deployment.file import (
 )
 from flagrelease_assets.deployment.models import ModelEntry
 from flagrelease_assets.deployment.waivers import Waiver
-from flagrelease_assets.deployment.workers import DockerWorkerEntry, LocalWorkerEntry, ReleaseSettings
+from flagrelease_assets.deployment.workers import (
+    DockerWorkerEntry,
+    LocalWorkerEntry,
+    OperatorSearchSettings,
+    ReleaseSettings,
+)
 
 __all__ = [
     "CHECK_NAMES",
@@ -29,6 +34,7 @@ __all__ = [
     "LocalWorkerEntry",
     "ModelEntry",
     "NetworkSettings",
+    "OperatorSearchSettings",
     "ReleaseSettings",
     "Waiver",
     "deployment_path",

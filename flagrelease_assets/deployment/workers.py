@@ -16,10 +16,25 @@ from flagrelease_assets.redaction import looks_secret
 from flagrelease_assets.workers.config import DockerWorkerConfig, LocalWorkerConfig
 
 
+class OperatorSearchSettings(Section):
+    """The search for the operators that make a full stack fail: whether, how far, how fast."""
+
+    enabled: bool = True
+    most_starts: int = Field(40, ge=3, le=500, description="Engine starts at most.")
+    at_once: int = Field(1, ge=1, le=64, description="Engines at the same time; each needs its own memory.")
+    total: Seconds = Field(7200.0, description="Seconds that the whole search may take.")
+    vllm_args: list[str] = Field(
+        [], description="Further engine arguments of its engines, such as a share of the memory."
+    )
+
+
 class ReleaseSettings(Section):
     """How releases run on a worker, beside how it is reached."""
 
     stack_release: str | None = Field(None, description="Catalog id; the vendor's default if absent.")
+    wheelhouse: str | None = Field(
+        None, pattern=r"^/", description="Folder of wheels in the worker; it replaces every package index."
+    )
     smoke_model: ModelEntry | None = Field(None, description="Replaces the vendor's smoke model.")
     model_root: str = Field("/data/models", description="Where hub models are downloaded in the worker.")
     minimum_free_gb: float = Field(10.0, gt=0, description="Free disk in GB that an install needs.")
@@ -28,6 +43,7 @@ class ReleaseSettings(Section):
     benchmark_repeats: int = Field(1, ge=1, le=20, description="Measurements of each benchmark profile.")
     pip_args: list[str] = Field([], description="Extra `pip install` arguments.")
     deadlines: dict[str, Seconds] = Field({}, description="Seconds; overrides the catalog's vendor timeouts.")
+    operator_search: OperatorSearchSettings = OperatorSearchSettings()
     retries: int = Field(1, ge=0, le=3, description="Further attempts at a job that the harness failed.")
 
     @field_validator("environment")

@@ -15,8 +15,10 @@ from flagrelease_assets.contracts.benchmark import Performance
 from flagrelease_assets.contracts.common import ErrorRecord
 from flagrelease_assets.contracts.comparison import ControlResult
 from flagrelease_assets.contracts.model_run import PhaseDocument
+from flagrelease_assets.contracts.operator_search import ReducedStack
 from flagrelease_assets.reporting.documents import ReleaseDocuments
 from flagrelease_assets.reporting.facts import Fact, against_base, facts_of
+from flagrelease_assets.reporting.operators import search_summary
 from flagrelease_assets.reporting.text import byte_size, duration, value_text
 
 MISSING = "MISSING"
@@ -189,12 +191,19 @@ def _comparison(release: ReleaseDocuments) -> Claim:
             Fact("component", diff.multichip_component or "none named"),
             *(Fact("reason", reason) for reason in diff.reasons),
             *(Fact(f"arm {arm.arm}", f"{arm.verdict}: {arm.reason or 'as base'}") for arm in diff.arms),
+            *([Fact("operator search", search_summary(release))] if diff.operator_search else []),
+            *([Fact("stack without them", _reduced_words(diff.reduced_stack))] if diff.reduced_stack else []),
             *([Fact("base against base", _control_words(diff.control))] if diff.control else []),
             *(Fact("Run A error", error) for error in (diff.run_a_error,) if error),
             *(Fact("Run B error", error) for error in (diff.run_b_error,) if error),
             *facts_of({f"agreement: {name}": value for name, value in (diff.agreement or {}).items()}),
         ]
     return _claim("diff_analysis", "Both runs answer alike", diff, facts)
+
+
+def _reduced_words(reduced: ReducedStack) -> str:
+    works = "works" if reduced.works else "does not work"
+    return f"{works}: {reduced.conclusion}, {reduced.detail}"
 
 
 def _performance(release: ReleaseDocuments) -> Claim:

@@ -13,6 +13,7 @@ from flagrelease_assets.contracts import ReleaseReport, StepDocument
 from flagrelease_assets.reporting import facts
 from flagrelease_assets.reporting.against_history import check_rows, waiver_lines
 from flagrelease_assets.reporting.documents import ReleaseDocuments
+from flagrelease_assets.reporting.operators import search_summary, trial_rows
 from flagrelease_assets.reporting.text import (
     ABSENT,
     clip,
@@ -46,6 +47,7 @@ def report_markdown(report: ReleaseReport, documents: Mapping[str, StepDocument]
         _steps(report),
         _packages(release),
         _stack(release),
+        _operators(release),
         _samples(release),
         _performance(release),
         _against_history(report),
@@ -132,6 +134,16 @@ def _stack(release: ReleaseDocuments) -> str:
         component = f" through {diff.multichip_component}" if diff.multichip_component else ""
         lines.append(escape(f"Comparison of the runs: {diff.conclusion}{component}. {diff.detail}"))
     return _section("Recommended stack", "\n\n".join(lines))
+
+
+def _operators(release: ReleaseDocuments) -> str:
+    rows = [
+        (str(row.number), row.operators, f"{MARKS[row.status]} {row.outcome}", row.time, row.reason)
+        for row in trial_rows(release)
+    ]
+    said = escape(search_summary(release))
+    head = ("Start", "Operators", "Outcome", "Time", "What was seen")
+    return _section("Guilty operators", "\n\n".join([said, table(head, rows)])) if said else ""
 
 
 def _samples(release: ReleaseDocuments) -> str:

@@ -143,6 +143,12 @@ HEALTHY: Canned = {
         "startup_s": 1.0,
         "command": ["python3", "-m", "vllm.entrypoints.cli.main", "serve", "/models/toy"],
     },
+    "search_operators": {
+        "status": "PARTIAL",
+        "reason": "with none of them on it fails in the same way: they are not what makes it fail",
+        "operators": 398,
+        "starts": 1,
+    },
     "benchmark_stack": {
         "status": "PASS",
         "profiles_passed": "5/5",

@@ -30,7 +30,7 @@ STACK_RELEASE = Path(__file__).parents[1] / "data" / "stack_releases" / "cpu-0.3
 IMPOSSIBLE = "flagrelease/toy-in-an-impossible-dtype"
 SHORT_DEADLINES = {"startup": 75.0, "startup_idle": 75.0, "request": 10.0, "stop_grace": 5.0}
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1200)
 
 
 class FullStack:
@@ -40,9 +40,11 @@ class FullStack:
         self.installation = installation
         self.settings_file = settings_file
 
-    def verify(self, mode: str, component: str = "plugin") -> tuple[ModelRun, DiffAnalysis, Stack]:
+    def verify(
+        self, mode: str, component: str = "plugin", operators: str = "embedding"
+    ) -> tuple[ModelRun, DiffAnalysis, Stack]:
         """Measure Run B in a mode; return it with what is concluded and recommended."""
-        settings = f"FL_TEST_MODE={mode}\nFL_TEST_COMPONENT={component}\n"
+        settings = f"FL_TEST_MODE={mode}\nFL_TEST_COMPONENT={component}\nFL_TEST_OPERATORS={operators}\n"
         self.settings_file.write_text(settings, encoding="utf-8")
         result, _ = self.installation.run("verify", force=["run_b_result"])
         assert result.success, result.failure
@@ -119,10 +121,31 @@ def test_a_plugin_that_raises_at_load_is_no_full_stack_although_everything_answe
 
 
 def test_corrupted_logits_are_a_divergence_although_the_server_is_healthy(full_stack: FullStack) -> None:
-    run_b, diff, recommended = full_stack.verify("corrupts_logits", "flaggems")
+    run_b, diff, recommended = full_stack.verify("corrupts_logits", "plugin")
     assert run_b.status == Status.PASS
     assert (diff.conclusion, recommended) == ("OUTPUT_DIVERGENCE", Stack.BASE)
-    assert diff.multichip_component == "FlagGems"
+    assert diff.multichip_component == "plugin"
+
+
+def test_the_guilty_operator_is_found_and_the_stack_without_it_is_recommended(full_stack: FullStack) -> None:
+    _, diff, recommended = full_stack.verify("corrupts_logits", "flaggems", operators="embedding")
+    assert (diff.conclusion, diff.multichip_component) == ("OUTPUT_DIVERGENCE", "FlagGems")
+    assert diff.operator_search is not None
+    assert (diff.operator_search.guilty, diff.operator_search.verified) == ([["embedding"]], True)
+    assert diff.operator_search.operators == 32
+    assert diff.operator_search.starts <= diff.operator_search.starts_bound == 8
+    assert diff.reduced_stack is not None
+    assert diff.reduced_stack.flags["VLLM_FL_FLAGOS_BLACKLIST"] == "embedding"
+    assert diff.reduced_stack.works
+    assert recommended == Stack.REDUCED
+
+
+def test_two_guilty_operators_are_both_found_the_known_one_first(full_stack: FullStack) -> None:
+    _, diff, recommended = full_stack.verify("corrupts_logits", "flaggems", operators="argmax,embedding")
+    assert diff.operator_search is not None
+    assert sorted(diff.operator_search.names) == ["argmax", "embedding"]
+    assert diff.operator_search.verified
+    assert recommended == Stack.REDUCED
 
 
 def test_an_engine_that_dies_right_after_its_startup_is_noticed_and_base_is_recommended(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
+import venv
+from datetime import datetime
 from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 
 from flagrelease_assets.backfill.plan import chosen, plan_cells
 from flagrelease_assets.backfill.progress import LOST, Progress
@@ -131,6 +135,39 @@ def test_a_dry_run_starts_nothing(tmp_path: Path, environment: dict[str, str]) -
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)) == 6
     assert not (tmp_path / "results").exists()
+
+
+def test_without_a_server_each_release_runs_here_and_the_worst_verdict_is_the_exit_code(
+    tmp_path: Path,
+) -> None:
+    venv.create(tmp_path / "bare", with_pip=False)  # nothing can be installed: the gate closes at once
+    worker = {
+        "kind": "local",
+        "python": str(tmp_path / "bare" / "bin" / "python"),
+        "work_root": str(tmp_path / "worker"),
+        "lock_root": str(tmp_path / "locks"),
+        "retries": 0,
+    }
+    content = {"results": "results", "workers": {"cpu": worker}, "models": [{"id": "org/a"}, {"id": "org/b"}]}
+    (tmp_path / "flagrelease.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+    done = command(
+        tmp_path, {**os.environ, "DAGSTER_HOME": str(tmp_path)}, "--vendors", "cpu,metax", "--here", "--json"
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    cells = json.loads(done.stdout)
+    store = ResultStore(str(tmp_path / "results"))
+    for cell in cells:
+        if cell["vendor"] == "metax":
+            assert cell["state"] == "SKIPPED"
+            continue
+        assert (cell["state"], cell["run_id"] is not None) == ("FAIL", True), cell
+        assert "install gate is closed" in cell["detail"]
+        assert datetime.fromisoformat(cell["started"]) < datetime.fromisoformat(cell["ended"])
+        report = store.latest("release_report", "cpu", cell["model"])
+        assert report is not None and report.run_id == cell["run_id"]
+    first, second = (cell for cell in cells if cell["vendor"] == "cpu")
+    assert first["ended"] <= second["started"], "one release at a time on a vendor's devices"
 
 
 def test_cancelling_a_backfill_ends_the_jobs_in_the_workers_and_the_runs_get_their_report(

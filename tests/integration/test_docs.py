@@ -31,6 +31,7 @@ from flagrelease_assets.deployment import (
     LocalWorkerEntry,
     ModelEntry,
     NetworkSettings,
+    OperatorSearchSettings,
     ReleaseSettings,
     Waiver,
     load_deployment,
@@ -74,6 +75,8 @@ WORKER_PROGRAMS = (
     "run_all_benchmarks",
     "benchmark_stack",
     "diff_analysis",
+    "flaggems_operators",
+    "search_operators",
 )
 
 
@@ -235,6 +238,7 @@ DOCUMENTED_KEYS: dict[str, dict[str, FieldInfo]] = {
     "Local worker": own_fields(LocalWorkerEntry),
     "tls": dict(TlsConfig.model_fields),
     "timeouts": dict(WorkerTimeouts.model_fields),
+    "operator_search": dict(OperatorSearchSettings.model_fields),
     "Model": dict(ModelEntry.model_fields),
     "network": dict(NetworkSettings.model_fields),
     "checks": dict(Checks.model_fields),

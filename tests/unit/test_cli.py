@@ -42,7 +42,10 @@ def flagrelease(folder: Path, *arguments: str) -> subprocess.CompletedProcess[st
         (["release", "cpu", "a/b/c"], "model 'a/b/c' cannot be a partition key"),
         (["release", "cpu", "../toy"], "model '../toy' cannot be a partition key"),
         (["release", "cpu", "org/other"], "model 'org--other' has no entry: add `- id: org/other`"),
-        (["release", "cpu", "org/toy", "--job", "board"], "unknown job 'board': use release, verify or"),
+        (
+            ["release", "cpu", "org/toy", "--job", "board"],
+            "unknown job 'board': use release, verify, install",
+        ),
         (["release", "cpu"], "Missing argument"),
         (["frobnicate"], "No such command 'frobnicate'"),
         (["release", "cpu", "org/toy", "-d", "/nowhere.yaml"], "/nowhere.yaml: no such file"),

@@ -9,22 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from flagrelease_assets.assets.release.job_report import JobReport
-from flagrelease_assets.assets.release.phases import RunPlan, run_offline, run_serve
+from flagrelease_assets.assets.release.phases import RunPlan, run_phase
 from flagrelease_assets.assets.release.scope import StepScope
 from flagrelease_assets.assets.release.stacks import StackEnvironment, arm_environment
-from flagrelease_assets.contracts.common import Component, PhaseName
+from flagrelease_assets.contracts.common import Component, ErrorRecord, PhaseName
 from flagrelease_assets.contracts.comparison import ArmResult
 from flagrelease_assets.contracts.install import InstallStatus
 from flagrelease_assets.contracts.model_run import ModelRun, PhaseDocument
+
+if TYPE_CHECKING:
+    from container_scripts.failure_likeness import Behaviour
 
 PLUGIN: Component = "vllm-plugin-FL"
 FLAGGEMS: Component = "FlagGems"
 FLAGCX: Component = "FlagCX"
 
-ArmVerdict = Literal["PASS", "FAIL"]
+ArmVerdict = Literal["PASS", "FAIL", "OTHER"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,14 @@ class Arm:
     def name(self) -> str:
         """The arm as people read it."""
         return " + ".join(self.components)
+
+
+@dataclass(frozen=True)
+class FailedRun:
+    """How the full stack failed: the base's outputs of the deciding phase, and what the full run did."""
+
+    base: Sequence[Mapping[str, Any]]
+    behaviour: Behaviour
 
 
 @dataclass(frozen=True)
@@ -70,16 +80,25 @@ def components_of(run: ModelRun, install: InstallStatus) -> list[Component]:
 def find_culprit(full: Sequence[Component], results: Mapping[tuple[Component, ...], ArmVerdict]) -> Culprit:
     """Return what failed, from the arms below a full stack that is known to fail.
 
-    The first failing arm names its last component. If every smaller arm passes, what the full stack adds
-    is guilty; if it adds nothing new to any arm, its components fail only together: an interaction.
+    The first arm that fails as the full stack does names its last component. An arm that fails in another
+    way explains nothing. If no smaller arm shows the failure, what the full stack adds is guilty; if it adds
+    nothing new to any arm, its components fail only together: an interaction.
     """
     for components, verdict in results.items():
         if verdict == "FAIL":
-            return Culprit(components[-1], f"the arm {' + '.join(components)} fails on its own")
+            return Culprit(components[-1], f"the arm {' + '.join(components)} fails in the same way")
+    otherwise = [" + ".join(components) for components, verdict in results.items() if verdict == "OTHER"]
     tried = {component for components in results for component in components}
     added = [component for component in full if component not in tried]
     if len(added) == 1:
-        return Culprit(added[0], f"everything below passes, and the full stack adds {added[0]}")
+        below = (
+            f"{', '.join(otherwise)} alone fails in another way, which does not explain this failure"
+            if otherwise
+            else "everything below passes"
+        )
+        return Culprit(added[0], f"{below}, and the full stack adds {added[0]}")
+    if otherwise:
+        return Culprit("unknown", f"{', '.join(otherwise)} fail in other ways than the full stack")
     pair = " + ".join(component for component in full if component != PLUGIN)
     return Culprit("interaction", f"{pair} pass one by one and fail together")
 
@@ -96,29 +115,41 @@ def deciding_phase(run_b: ModelRun) -> PhaseName:
     return "offline"
 
 
-def try_arm(
-    scope: StepScope, plan: RunPlan, arm: Arm, phase: PhaseName, base: Sequence[Mapping[str, Any]]
-) -> ArmResult:
-    """Run one arm in the deciding phase and judge it: it passes if it runs and answers as the base does."""
+def try_arm(scope: StepScope, plan: RunPlan, arm: Arm, phase: PhaseName, failed: FailedRun) -> ArmResult:
+    """Run one arm in the deciding phase and judge it: as base does, as the full stack does, or otherwise."""
+    from container_scripts.failure_likeness import WORKS, fails_alike
+
     report = run_phase(scope, plan, phase)
-    error = report.error.cause if report.error else None
-    document = report.document
-    if error is None and document is not None:
-        error = disagreement(base, outputs_of_phase(document))
+    seen = _behaviour(report.error, report.document, failed.base)
+    verdict: ArmVerdict = "FAIL" if fails_alike(failed.behaviour, seen) else "OTHER"
     return ArmResult(
         arm=arm.name,
         components=list(arm.components),
         phase=phase,
-        verdict="FAIL" if error else "PASS",
-        reason=error,
+        verdict="PASS" if seen.kind == WORKS else verdict,
+        reason=None if seen.kind == WORKS else seen.reason,
         flags=plan.stack.flags,
         seconds=scope.jobs[-1].duration_s,
     )
 
 
-def run_phase(scope: StepScope, plan: RunPlan, phase: PhaseName) -> JobReport[PhaseDocument]:
-    """Run one phase of a plan."""
-    return run_offline(scope, plan) if phase == "offline" else run_serve(scope, plan)
+def failed_run(run_b: ModelRun, phase: PhaseName, base: Sequence[Mapping[str, Any]]) -> FailedRun:
+    """Return how a full run failed in a phase."""
+    document = run_b.phase_a_offline if phase == "offline" else run_b.phase_b_serve
+    error = next((error for error in run_b.errors if error.phase == phase), None)
+    return FailedRun(base, _behaviour(error, document, base))
+
+
+def _behaviour(
+    error: ErrorRecord | None, document: PhaseDocument | None, base: Sequence[Mapping[str, Any]]
+) -> Behaviour:
+    from container_scripts import failure_likeness  # brings the judgement of logs with it
+
+    if error:
+        return failure_likeness.behaviour_of_failure(error.category, error.cause)
+    if document is None:
+        return failure_likeness.Behaviour(failure_likeness.ERROR, "it left no result")
+    return failure_likeness.behaviour_of_outputs(base, outputs_of_phase(document))
 
 
 def arm_plan(run_a: ModelRun, scope: StepScope, arm: Arm, flagcx_path: str | None) -> RunPlan:

@@ -65,7 +65,7 @@ def _perform(scope: StepScope) -> BenchmarkMetrics:
     performance = _performance(scope, report.document)
     doubts = _doubts(scope, report.document)
     base, ratios, limits = None, {}, []
-    if stack == Stack.FULL:
+    if stack in (Stack.FULL, Stack.REDUCED):
         base_report = _measure(scope, model_plan(scope, stack_environment(scope, Stack.BASE)))
         base = _performance(scope, base_report.document)
         errors += [base_report.error] if base_report.error else []

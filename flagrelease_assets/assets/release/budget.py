@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from container_scripts.search_operators import LISTING_TIMEOUT_S
 from flagrelease_assets.catalog import PACKAGE_ORDER, Timeouts, Vendor
 from flagrelease_assets.deployment import DeploymentError, DockerWorkerEntry, LocalWorkerEntry
 
@@ -38,6 +39,11 @@ def benchmark_deadline(timeouts: Timeouts, profiles: int, repeats: int) -> float
     return timeouts.benchmark_total(profiles, repeats) + PROGRAM_OVERHEAD_SECONDS
 
 
+def search_deadline(timeouts: Timeouts, total_s: float) -> float:
+    """Return the limit in seconds of a search for operators as a job, their listing included."""
+    return total_s + LISTING_TIMEOUT_S + serve_deadline(timeouts)
+
+
 @dataclass(frozen=True)
 class Budget:
     """The longest that each step of a release may keep its worker, in seconds."""
@@ -63,6 +69,7 @@ def release_budget(
     repeats: int,
     probes_s: list[float],
     retries: int,
+    search_s: float,
 ) -> Budget:
     """Return the budget of one release.
 
@@ -73,6 +80,7 @@ def release_budget(
         repeats: measurements of each profile.
         probes_s: limits in seconds of the vendors' tools that detection asks.
         retries: further attempts at a job that the harness failed.
+        search_s: limit in seconds of the search for guilty operators; 0 if there is none.
     """
     offline, serve = offline_deadline(timeouts), serve_deadline(timeouts)
     once = {
@@ -84,7 +92,9 @@ def release_budget(
         "model_snapshot": timeouts.model_total,
         "run_a_result": offline + serve,
         "run_b_result": offline + serve,
-        "diff_analysis": offline + MOST_ARMS * max(offline, serve),
+        "diff_analysis": offline
+        + MOST_ARMS * max(offline, serve)
+        + (search_deadline(timeouts, search_s) + max(offline, serve) if search_s else 0.0),
         "benchmark_metrics": BENCHMARKED_STACKS * benchmark_deadline(timeouts, profiles, repeats),
     }
     attempts = 1 + retries
@@ -102,6 +112,7 @@ def budget_of(
         repeats=entry.benchmark_repeats,
         probes_s=probes_s,
         retries=entry.retries,
+        search_s=entry.operator_search.total if entry.operator_search.enabled else 0.0,
     )
 
 

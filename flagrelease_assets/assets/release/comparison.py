@@ -10,25 +10,35 @@ from collections.abc import Set
 from typing import Any
 
 from flagrelease_assets.assets.release.arms import (
+    FLAGGEMS,
     PLUGIN,
     Culprit,
+    FailedRun,
     arm_plan,
     arms_below,
     base_like_plan,
     components_of,
     deciding_phase,
+    failed_run,
     find_culprit,
     outputs_of_phase,
-    run_phase,
     try_arm,
     unstable_prompts,
 )
+from flagrelease_assets.assets.release.operators import (
+    Question,
+    reduced_plan,
+    run_reduced,
+    search_operators,
+)
+from flagrelease_assets.assets.release.phases import run_phase
 from flagrelease_assets.assets.release.scope import StepScope
 from flagrelease_assets.assets.release.stacks import StackEnvironment
 from flagrelease_assets.assets.release.step import Step, blocked_by_absent
 from flagrelease_assets.contracts import DiffAnalysis, InstallStatus, ModelRun, RecommendedStack
 from flagrelease_assets.contracts.common import PhaseName, Stack, Status
 from flagrelease_assets.contracts.comparison import ArmResult, ControlResult, DiffSummary, RunSummary
+from flagrelease_assets.contracts.operator_search import OperatorSearch, ReducedStack
 from flagrelease_assets.verdict import recommendation_status
 
 
@@ -46,7 +56,7 @@ def _perform_diff(scope: StepScope) -> DiffAnalysis:
     if control is not None and control.status == "FAIL":
         found["reasons"] = [*analysis["reasons"], f"no component is blamed: {control.reason}"]
     elif analysis["conclusion"] in ("OUTPUT_DIVERGENCE", "MULTICHIP_ERROR"):
-        found |= _search_arms(scope, run_a, run_b, analysis)
+        found |= _blame(scope, run_a, run_b, analysis, set(control.unstable_prompts) if control else set())
     return scope.document(DiffAnalysis, **found)
 
 
@@ -84,37 +94,98 @@ def _control(scope: StepScope, run_a: ModelRun) -> ControlResult:
     return ControlResult(status="PASS", unstable_prompts=unstable)
 
 
-def _search_arms(
-    scope: StepScope, run_a: ModelRun, run_b: ModelRun, analysis: dict[str, Any]
+def _blame(
+    scope: StepScope, run_a: ModelRun, run_b: ModelRun, analysis: dict[str, Any], unstable: Set[str]
 ) -> dict[str, Any]:
-    """Run the full stack's parts until one fails; returns the fields of the document that say so."""
-    install = scope.upstream_document("install_status", InstallStatus)
-    full = components_of(run_b, install)
-    arms, phase = arms_below(full), deciding_phase(run_b)
-    limit = scope.timeouts.offline_total if phase == "offline" else scope.timeouts.serve_total
-    scope.log(f"looking for the failing arm: at most {len(arms)} runs of {limit:.0f} s each")
-    base = _base_outputs(run_a, phase)
-    results: list[ArmResult] = []
-    for arm in arms:
-        results.append(try_arm(scope, arm_plan(run_a, scope, arm, install.flagcx_path), arm, phase, base))
-        scope.log(f"arm {arm.name}: {results[-1].verdict}")
-        if results[-1].verdict == "FAIL":
-            break
-    culprit = find_culprit(
-        full, {arm.components: result.verdict for arm, result in zip(arms, results, strict=False)}
-    )
+    """Find the component, and its operators if it is FlagGems; returns the document's fields that say so."""
+    phase = deciding_phase(run_b)
+    failed = failed_run(run_b, phase, _base_outputs(run_a, phase, unstable))
+    results, culprit = _search_arms(scope, run_a, run_b, phase, failed)
     logs_say = analysis["multichip_component"]
-    return {
+    said = [*analysis["reasons"], culprit.detail, _log_agreement(logs_say, culprit)]
+    found: dict[str, Any] = {
         "arms": results,
         "multichip_component": _seed_component(culprit.component),
         "log_component": logs_say,
-        "reasons": [*analysis["reasons"], culprit.detail, _log_agreement(logs_say, culprit)],
+    }
+    if culprit.component == FLAGGEMS and scope.worker_entry.operator_search.enabled:
+        plan = base_like_plan(run_a, scope, StackEnvironment.of_flags(Stack.FULL, run_b.flags), "search")
+        ran = run_b.stack_evidence.get(phase, {}).get("flaggems_record") or []
+        question = Question(plan, phase, failed.base, failed.behaviour, ran)
+        found |= _search_operators(scope, question, run_a, run_b, said)
+    return {**found, "reasons": said}
+
+
+def _search_arms(
+    scope: StepScope, run_a: ModelRun, run_b: ModelRun, phase: PhaseName, failed: FailedRun
+) -> tuple[list[ArmResult], Culprit]:
+    """Run the full stack's parts until one fails as it does."""
+    install = scope.upstream_document("install_status", InstallStatus)
+    full = components_of(run_b, install)
+    arms = arms_below(full)
+    limit = scope.timeouts.offline_total if phase == "offline" else scope.timeouts.serve_total
+    scope.log(f"looking for the failing arm: at most {len(arms)} runs of {limit:.0f} s each")
+    results: list[ArmResult] = []
+    for arm in arms:
+        results.append(try_arm(scope, arm_plan(run_a, scope, arm, install.flagcx_path), arm, phase, failed))
+        scope.log(f"arm {arm.name}: {results[-1].verdict}")
+        if results[-1].verdict == "FAIL":
+            break
+    verdicts = {arm.components: result.verdict for arm, result in zip(arms, results, strict=False)}
+    return results, find_culprit(full, verdicts)
+
+
+def _search_operators(
+    scope: StepScope, question: Question, run_a: ModelRun, run_b: ModelRun, said: list[str]
+) -> dict[str, Any]:
+    """Find the guilty operators and try the stack without them; ``said`` gets what is to be read of it."""
+    found = search_operators(scope, question)
+    search = found.search
+    if search is None:
+        said.append(found.problem or "the search for guilty operators left nothing")
+        return {}
+    said.append(_search_words(search))
+    if not search.verified or found.without_guilty is None:
+        return {"operator_search": search}
+    plan = reduced_plan(question, search)
+    analysis = _analyse(run_a, run_reduced(scope, question, plan, found, run_b))
+    works = analysis["conclusion"] == "BOTH_PASS"
+    reduced = ReducedStack(
+        operators_off=search.names,
+        flags=plan.stack.flags,
+        works=works,
+        conclusion=analysis["conclusion"],
+        detail=analysis["detail"],
+        agreement=analysis["agreement"],
+    )
+    if not works:
+        said.append(f"the full stack without {', '.join(search.names)} does not serve: {reduced.detail}")
+        return {"operator_search": search, "reduced_stack": reduced}
+    return {
+        "operator_search": search,
+        "reduced_stack": reduced,
+        "recommended_stack": Stack.REDUCED,
     }
 
 
-def _base_outputs(run_a: ModelRun, phase: PhaseName) -> list[dict[str, Any]]:
+def _search_words(search: OperatorSearch) -> str:
+    """Return in a sentence what a search found."""
+    how = f"{search.starts} engine starts over {search.operators} operators"
+    if search.verified:
+        return f"FlagGems' {', '.join(search.names)} is guilty ({how}): {search.reason}"
+    if search.names:
+        return (
+            f"FlagGems' {', '.join(search.names)} fails alone, but that is not all ({how}): {search.reason}"
+        )
+    if search.among:
+        return f"the guilty operator is one of {len(search.among)} ({how}): {search.reason}"
+    return f"no operator of FlagGems is named ({how}): {search.reason}"
+
+
+def _base_outputs(run_a: ModelRun, phase: PhaseName, unstable: Set[str]) -> list[dict[str, Any]]:
     document = run_a.phase_a_offline if phase == "offline" else run_a.phase_b_serve
-    return outputs_of_phase(document) if document else []
+    outputs = outputs_of_phase(document) if document else []
+    return [output for output in outputs if output.get("prompt_id") not in unstable]
 
 
 def _seed_component(component: str) -> str:
@@ -134,6 +205,7 @@ def _perform_recommendation(scope: StepScope) -> RecommendedStack:
     run_a = scope.upstream_document("run_a_result", ModelRun)
     run_b = scope.upstream_document("run_b_result", ModelRun)
     diff = scope.upstream_document("diff_analysis", DiffAnalysis)
+    reduced = diff.reduced_stack if diff.recommended_stack == Stack.REDUCED else None
     return scope.document(
         RecommendedStack,
         status=recommendation_status(diff.recommended_stack, diff.status),
@@ -141,6 +213,8 @@ def _perform_recommendation(scope: StepScope) -> RecommendedStack:
         model_path=run_a.model_path,
         tensor_parallel_size=run_a.tensor_parallel_size,
         recommended_stack=diff.recommended_stack,
+        operators_off=reduced.operators_off if reduced else [],
+        reduced_flags=reduced.flags if reduced else {},
         why=_why(diff),
         run_a_without_multichip=_summary(run_a),
         run_b_with_multichip=_summary(run_b),
@@ -167,10 +241,19 @@ def _summary(run: ModelRun) -> RunSummary:
 def _why(diff: DiffAnalysis) -> str:
     meaning = {
         Stack.FULL: "the full stack works",
+        Stack.REDUCED: f"the full stack works without {_off(diff)}, and not with it",
         Stack.BASE: "only the base stack is proven to work",
         Stack.NONE: "the model does not work even without the multi-chip packages",
     }[diff.recommended_stack]
     return f"{meaning}: {diff.detail}"
+
+
+def _off(diff: DiffAnalysis) -> str:
+    return f"FlagGems' {', '.join(diff.reduced_stack.operators_off)}" if diff.reduced_stack else "nothing"
+
+
+def _diff_settings(scope: StepScope) -> dict[str, Any]:
+    return {"operator search": scope.worker_entry.operator_search.enabled}
 
 
 DIFF_ANALYSIS = Step(
@@ -183,6 +266,7 @@ DIFF_ANALYSIS = Step(
     upstream=("install_status", "run_a_result", "run_b_result"),
     gate=blocked_by_absent,
     perform=_perform_diff,
+    settings=_diff_settings,
     kinds=("python", "json"),
 )
 

@@ -43,6 +43,7 @@ def _settings(scope: StepScope) -> dict[str, Any]:
         "stack release": scope.stack_release.id,
         "install plans": {key: plan.model_dump(mode="json") for key, plan in scope.install_plans.items()},
         "pip arguments": scope.worker_entry.pip_args,
+        **({"wheelhouse": scope.wheelhouse} if scope.wheelhouse else {}),
     }
 
 
@@ -89,6 +90,8 @@ def _perform(scope: StepScope) -> InstallStatus:
 
 
 def _choose_network(scope: StepScope) -> NetworkChoice:
+    if scope.wheelhouse:
+        return NetworkChoice(reason=f"not asked: packages come from {scope.wheelhouse} in the worker")
     settings = scope.deployment.network
     arguments: list[str] = []
     if settings.github_mirror:
@@ -128,6 +131,8 @@ def _install(
         *("--timeout", str(scope.timeouts.install_package)),
         *(f"--pip-arg={argument}" for argument in _pip_arguments(scope, network)),
     ]
+    if scope.wheelhouse:
+        arguments += ["--wheelhouse", scope.wheelhouse]
     mirror = scope.deployment.network.github_mirror  # the document's prefix has lost its credentials
     if network.github_mirror and mirror:
         arguments += ["--github-prefix", mirror]
@@ -185,6 +190,7 @@ def _judge(
         container=scope.worker_identity.name,
         stack_release=scope.stack_release.id,
         network=network,
+        wheelhouse=scope.wheelhouse,
         python_version=facts.python_version if facts else None,
         glibc_version=facts.glibc_version if facts else None,
         packages=packages,
@@ -218,6 +224,7 @@ def _package(
         reason=done.reason or proof.reason or (report.error.cause if report and report.error else None),
         seconds=done.duration_s or 0.0,
         changed=done.changed,
+        preinstalled=done.preinstalled,
     )
 
 

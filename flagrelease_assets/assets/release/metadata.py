@@ -24,6 +24,7 @@ from flagrelease_assets.contracts import (
 )
 from flagrelease_assets.contracts.common import StepDocument
 from flagrelease_assets.contracts.model_run import PhaseDocument
+from flagrelease_assets.contracts.operator_search import OperatorSearch
 from flagrelease_assets.results.store import ResultStore
 
 Metadata = dict[str, Any]
@@ -173,12 +174,22 @@ def _diff(document: DiffAnalysis) -> Metadata:
             ],
         ),
         "recommended_stack": document.recommended_stack.value,
+        **(_search(document.operator_search) if document.operator_search else {}),
+    }
+
+
+def _search(search: OperatorSearch) -> Metadata:
+    return {
+        "guilty_operators": ", ".join(search.names) or "none named",
+        "operator_search_starts": search.starts,
+        "operator_search_seconds": search.seconds,
     }
 
 
 @details.register
 def _recommendation(document: RecommendedStack) -> Metadata:
-    return {"recommended_stack": document.recommended_stack.value, "why": document.why}
+    off = {"operators_off": ", ".join(document.operators_off)} if document.operators_off else {}
+    return {"recommended_stack": document.recommended_stack.value, "why": document.why, **off}
 
 
 @details.register

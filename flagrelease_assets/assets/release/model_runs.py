@@ -19,6 +19,7 @@ from flagrelease_assets.assets.release.snapshot import environment_gate
 from flagrelease_assets.assets.release.stacks import StackEnvironment, base_environment, full_environment
 from flagrelease_assets.assets.release.step import Blocker, Step, Upstream
 from flagrelease_assets.contracts.common import Stack, Status
+from flagrelease_assets.contracts.comparison import RecommendedStack
 from flagrelease_assets.contracts.install import MULTICHIP_PACKAGES, InstallStatus
 from flagrelease_assets.contracts.model_files import ModelSnapshot
 from flagrelease_assets.contracts.model_run import EnvVerification, ModelRun
@@ -50,6 +51,9 @@ def stack_environment(scope: StepScope, stack: Stack) -> StackEnvironment:
     if stack == Stack.BASE:
         environment = scope.upstream_document("env_verification", EnvVerification)
         return base_environment(environment.base_variant, environment.vendor_plugin)
+    if stack == Stack.REDUCED:
+        recommended = scope.upstream_document("recommended_stack", RecommendedStack)
+        return StackEnvironment.of_flags(stack, recommended.reduced_flags)
     install = scope.upstream_document("install_status", InstallStatus)
     snapshot = scope.upstream_document("model_snapshot", ModelSnapshot)
     return full_environment(install.flagcx_path, snapshot.tensor_parallel_size)

@@ -6,7 +6,7 @@ Does not belong here: which model and which stack (the steps), what a phase chec
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from flagrelease_assets.assets.release.budget import offline_deadline, serve_deadline
@@ -14,7 +14,7 @@ from flagrelease_assets.assets.release.engine_arguments import as_assignments
 from flagrelease_assets.assets.release.job_report import JobReport
 from flagrelease_assets.assets.release.scope import StepScope
 from flagrelease_assets.assets.release.stacks import StackEnvironment
-from flagrelease_assets.contracts.common import ErrorRecord
+from flagrelease_assets.contracts.common import ErrorRecord, PhaseName
 from flagrelease_assets.contracts.model_run import PhaseDocument
 from flagrelease_assets.deployment import ModelEntry
 
@@ -57,13 +57,17 @@ def run_phases(scope: StepScope, plan: RunPlan) -> RunReport:
     return RunReport(run_offline(scope, plan), run_serve(scope, plan), plan.stack.flags)
 
 
+def run_phase(scope: StepScope, plan: RunPlan, phase: PhaseName) -> JobReport[PhaseDocument]:
+    """Run one phase of a plan."""
+    return run_offline(scope, plan) if phase == "offline" else run_serve(scope, plan)
+
+
 def run_offline(scope: StepScope, plan: RunPlan) -> JobReport[PhaseDocument]:
     """Run the fixed prompts through vLLM's offline engine."""
-    options = [f"--extra-arg={option}" for option in as_assignments(engine_arguments(scope, plan))]
     return scope.run_job(
         f"{plan.job_prefix}offline",
         "run_offline_inference",
-        [*_model_arguments(plan), *options, "--timeout", str(scope.timeouts.offline_total)],
+        offline_arguments(scope, plan),
         PhaseDocument,
         deadline_s=offline_deadline(scope.timeouts),
         uses_devices=True,
@@ -76,18 +80,10 @@ def run_offline(scope: StepScope, plan: RunPlan) -> JobReport[PhaseDocument]:
 def run_serve(scope: StepScope, plan: RunPlan) -> JobReport[PhaseDocument]:
     """Serve the model, wait until it is truly ready, ask it, and stop it."""
     timeouts = scope.timeouts
-    arguments = [f"--extra-arg={argument}" for argument in engine_arguments(scope, plan)]
     return scope.run_job(
         f"{plan.job_prefix}serve",
         "test_serve_mode",
-        [
-            *_model_arguments(plan),
-            *arguments,
-            *("--health-timeout", str(timeouts.startup)),
-            *("--request-timeout", str(timeouts.request)),
-            *("--stop-grace", str(timeouts.stop_grace)),
-            *("--log", f"{{job_dir}}/{SERVER_LOG}"),
-        ],
+        [*serve_arguments(scope, plan), "--log", f"{{job_dir}}/{SERVER_LOG}"],
         PhaseDocument,
         deadline_s=serve_deadline(timeouts),
         uses_devices=True,
@@ -96,6 +92,28 @@ def run_serve(scope: StepScope, plan: RunPlan) -> JobReport[PhaseDocument]:
         env_unset=plan.stack.absent,
         logs=(SERVER_LOG,),
     )
+
+
+def offline_arguments(scope: StepScope, plan: RunPlan, further: Sequence[str] = ()) -> list[str]:
+    """Return the command line of the offline phase; ``further`` are engine arguments beyond the plan's."""
+    options = as_assignments([*engine_arguments(scope, plan), *further])
+    return [
+        *_model_arguments(plan),
+        *(f"--extra-arg={option}" for option in options),
+        *("--timeout", str(scope.timeouts.offline_total)),
+    ]
+
+
+def serve_arguments(scope: StepScope, plan: RunPlan, further: Sequence[str] = ()) -> list[str]:
+    """Return the command line of the serve phase but for its log; ``further`` as above."""
+    timeouts = scope.timeouts
+    return [
+        *_model_arguments(plan),
+        *(f"--extra-arg={argument}" for argument in [*engine_arguments(scope, plan), *further]),
+        *("--health-timeout", str(timeouts.startup)),
+        *("--request-timeout", str(timeouts.request)),
+        *("--stop-grace", str(timeouts.stop_grace)),
+    ]
 
 
 def engine_arguments(scope: StepScope, plan: RunPlan) -> list[str]:

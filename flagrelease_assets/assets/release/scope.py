@@ -142,6 +142,11 @@ class StepScope:
         return self.catalog.stack_releases[chosen]
 
     @property
+    def wheelhouse(self) -> str | None:
+        """The folder of wheels in the worker that replaces every package index, if there is one."""
+        return self.worker_entry.wheelhouse or self.stack_release.wheelhouse
+
+    @property
     def install_plans(self) -> dict[PackageKey, InstallPlan]:
         """The plan of each package of the stack release for this vendor, in install order."""
         return self.catalog.plan_for(self.vendor, self.stack_release.id)

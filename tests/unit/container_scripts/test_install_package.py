@@ -302,3 +302,47 @@ def test_releases_compare_by_public_version_and_by_a_wanted_local_part(
 def test_two_owners_of_triton_are_an_unexpected_change() -> None:
     change = {"name": "triton", "before": "flagtree==0.4", "after": "flagtree==0.4, triton==3.5"}
     assert unexpected_changes(PIP_PLAN, [change]) == [change]
+
+
+def test_a_wheelhouse_replaces_every_index(environment: Environment) -> None:
+    make_engine(environment)
+    environment.pip_arguments = []
+    plan = {**PIP_PLAN, "fallback_index_urls": ["https://index.invalid/simple"]}
+    document = environment.install(plan, "--wheelhouse", str(environment.wheels))
+    assert (document["status"], document["action"]) == ("PASS", "installed")
+    [attempt] = document["attempts"]
+    assert "--no-index" in attempt["argv"]
+    assert document["wheelhouse"] == str(environment.wheels)
+
+
+def test_everything_that_a_wheelhouse_lacks_is_said_at_once_and_nothing_is_touched(
+    environment: Environment,
+) -> None:
+    make_engine(environment)
+    environment.pip_arguments = []
+    plan = {**PIP_PLAN, "requirements": ["engine-cpu==1.2", "absent==3", "also-absent"]}
+    document = environment.install(plan, "--wheelhouse", str(environment.wheels))
+    assert document["status"] == "FAIL"
+    assert "lacks absent==3, also-absent; it holds 1 distributions" in document["error"]
+    assert document["attempts"] == []
+    assert environment.version("engine-cpu") is None
+
+
+def test_a_wheelhouse_that_is_not_there_says_what_to_do(environment: Environment) -> None:
+    document = environment.install(PIP_PLAN, "--wheelhouse", "/nowhere/wheels")
+    assert "copy or mount it into the worker" in document["error"]
+    assert document["problem"] == "no_matching_distribution"
+
+
+def test_what_the_image_must_bring_is_proven_and_never_installed(environment: Environment) -> None:
+    make_engine(environment)
+    for version in ("2.11.0+cu130", "2.12.0"):
+        environment.wheel("torch", version, {"torch/__init__.py": ""})
+    plan = {**PIP_PLAN, "preinstalled": {"torch": "2.11.0"}}
+    without = environment.install(plan)
+    assert "torch 2.11.0 (found none)" in without["error"]
+    environment.pip_install("torch==2.12.0")
+    assert "torch 2.11.0 (found 2.12.0)" in environment.install(plan)["error"]
+    environment.pip_install("torch==2.11.0+cu130")
+    proven = environment.install(plan)
+    assert (proven["status"], proven["preinstalled"]) == ("PASS", {"torch": "2.11.0+cu130"})

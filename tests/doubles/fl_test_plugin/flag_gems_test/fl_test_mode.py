@@ -8,6 +8,7 @@ one worker environment serves several modes.
 
 FL_TEST_MODE: healthy, raises_at_load, corrupts_logits, hangs_in_first_request, crashes_after_startup.
 FL_TEST_COMPONENT: plugin, flaggems, flagcx, or interaction (FlagGems, only while FlagCX is there too).
+FL_TEST_OPERATORS: which operators of FlagGems corrupt their results with corrupts_logits (embedding).
 """
 
 from __future__ import annotations
@@ -32,6 +33,12 @@ def misbehaves(component: str, mode: str) -> bool:
     if guilty == "interaction":
         return wanted == mode and component == "flaggems" and bool(os.environ.get("FLAGCX_PATH"))
     return wanted == mode and guilty == component
+
+
+def corrupts(operator: str) -> bool:
+    """Say whether an operator of FlagGems is to give wrong results."""
+    guilty = _settings().get("FL_TEST_OPERATORS", "embedding").split(",")
+    return operator in guilty and misbehaves("flaggems", "corrupts_logits")
 
 
 def announce_startup() -> None:

@@ -59,9 +59,14 @@ class Answer:
 
 
 def mode() -> str:
-    """Return what is to go wrong."""
+    """Return what is to go wrong; a guilty operator that is not switched off decides, if there is any."""
     usual = os.environ.get("VLLM_DOUBLE_MODE", "healthy")
-    return os.environ.get("VLLM_DOUBLE_MODE_WITH_PLUGINS", usual) if os.environ.get("VLLM_PLUGINS") else usual
+    if not os.environ.get("VLLM_PLUGINS"):
+        return usual
+    guilty = set(filter(None, os.environ.get("VLLM_DOUBLE_GUILTY_OPERATORS", "").split(",")))
+    if guilty and guilty <= set(os.environ.get("VLLM_FL_FLAGOS_BLACKLIST", "").split(",")):
+        return usual
+    return os.environ.get("VLLM_DOUBLE_MODE_WITH_PLUGINS", usual)
 
 
 def answer(prompt: str, max_tokens: int, ignore_eos: bool = False) -> Answer:

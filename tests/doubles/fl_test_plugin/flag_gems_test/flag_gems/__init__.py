@@ -1,4 +1,4 @@
-"""A test part in the place of FlagGems: replaces two of torch's CPU operators and records that they ran.
+"""A test part in the place of FlagGems: replaces some of torch's CPU operators and records which ran.
 
 Belongs here: switching the operators on, the record of what ran.
 Does not belong here: the operators (ops/).
@@ -19,26 +19,31 @@ __version__ = "5.0.2"
 if fl_test_mode.misbehaves("flaggems", "raises_at_load"):
     raise RuntimeError("no operator library for this device")
 
+from flag_gems.ops import idle
 from flag_gems.ops.argmax import argmax
 from flag_gems.ops.embedding import embedding
 
+_RUNNING = {"argmax": argmax, "embedding": embedding}
 _library = None
 _record_path = None
 _recorded = set()
+_registered = []
 
 
 def all_registered_ops():
-    """Return the names of the operators that enable() replaces."""
-    return ["argmax", "embedding"]
+    """Return the names of the operators that enable() has replaced."""
+    return list(_registered)
 
 
-def enable(record=False, path="/tmp/flaggems_enable_oplist.txt"):
-    """Replace this process's operators; with ``record`` write each one to ``path`` when it first runs."""
+def enable(unused=(), record=False, path="/tmp/flaggems_enable_oplist.txt"):
+    """Replace this process's operators but those ``unused``; with ``record`` write to ``path`` which ran."""
     global _library, _record_path
     if _library is None:
         _library = torch.library.Library("aten", "IMPL")
-        _library.impl("argmax", _recorded_as("flag_gems.ops.argmax.argmax", argmax), "CPU")
-        _library.impl("embedding", _recorded_as("flag_gems.ops.embedding.embedding", embedding), "CPU")
+        _registered.extend(name for name in (*_RUNNING, *idle.NAMES) if name not in unused)
+        for name, operator in _RUNNING.items():
+            if name in _registered:
+                _library.impl(name, _recorded_as(f"flag_gems.ops.{name}.{name}", operator), "CPU")
     _record_path = path if record else None
     if fl_test_mode.misbehaves("flaggems", "crashes_after_startup"):
         threading.Thread(target=_crash, name="flag_gems", daemon=True).start()

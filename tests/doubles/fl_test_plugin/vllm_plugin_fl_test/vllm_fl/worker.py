@@ -22,7 +22,8 @@ class WorkerFL(CPUWorker):
         if os.environ.get("USE_FLAGGEMS") == "1":
             import flag_gems
 
-            flag_gems.enable(record=True, path=os.environ["FLAGGEMS_ENABLE_OPLIST_PATH"])
+            unused = os.environ.get("VLLM_FL_FLAGOS_BLACKLIST", "").split(",")
+            flag_gems.enable(unused=unused, record=True, path=os.environ["FLAGGEMS_ENABLE_OPLIST_PATH"])
         if os.environ.get("FLAGCX_PATH"):
             from vllm_fl.distributed import flagcx
 

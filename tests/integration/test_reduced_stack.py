@@ -1,0 +1,146 @@
+"""Where FlagGems is what fails: the operators are named, and the full stack without them is released."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flagrelease_assets.contracts import BenchmarkMetrics, DiffAnalysis, RecommendedStack
+from flagrelease_assets.contracts.common import Stack, Status
+from tests.doubles.instant_scripts import FULL_STACK, OUTPUTS
+from tests.integration.rig import Rig
+
+GARBAGE = [{**OUTPUTS[0], "text": "a the a the", "token_ids": [0, 0]}]
+OFFLINE, SERVE = FULL_STACK["run_offline_inference"], FULL_STACK["test_serve_mode"]
+FOUND = {
+    "status": "PASS",
+    "reason": "the whole works without them, and each alone makes it fail",
+    "operators": 398,
+    "guilty": [["mul"]],
+    "left_out_before": ["index_put"],
+    "verified": True,
+    "variable": "VLLM_FL_FLAGOS_BLACKLIST",
+    "value": "mul,index_put",
+    "starts": 12,
+    "starts_bound": 12,
+    "trials": [
+        {"number": 1, "operators_on": 0, "outcome": "PASS", "reason": "1 of 1 identical", "seconds": 50.0}
+    ],
+    "without_guilty": OFFLINE["full"],
+}
+
+
+@pytest.fixture
+def nvidia(rig: Rig) -> Rig:
+    rig.workers = {"nvidia": rig.local_worker("nvidia")}
+    rig.answer(answers())
+    return rig
+
+
+def answers(**changes: Any) -> dict[str, Any]:
+    """Return the answers of a worker whose full stack answers nonsense because of one operator."""
+    return {
+        **FULL_STACK,
+        "run_offline_inference": {
+            **OFFLINE,
+            "full": {**OFFLINE["full"], "outputs": GARBAGE},
+            "arm-vllm-plugin-fl-offline": OFFLINE["full"],
+        },
+        "test_serve_mode": {**SERVE, "reduced": SERVE["full"]},
+        "search_operators": FOUND,
+        **changes,
+    }
+
+
+def test_the_largest_stack_that_was_proven_is_recommended_and_measured_beside_base(nvidia: Rig) -> None:
+    result = nvidia.run(vendor="nvidia")
+    diff = nvidia.document(DiffAnalysis, "diff_analysis", "nvidia")
+    assert (diff.conclusion, diff.multichip_component) == ("OUTPUT_DIVERGENCE", "FlagGems")
+    assert diff.operator_search is not None
+    assert (diff.operator_search.names, diff.operator_search.starts) == (["mul"], 12)
+    assert diff.reduced_stack is not None
+    assert (diff.reduced_stack.works, diff.reduced_stack.conclusion) == (True, "BOTH_PASS")
+    recommended = nvidia.document(RecommendedStack, "recommended_stack", "nvidia")
+    assert (recommended.recommended_stack, recommended.operators_off) == (Stack.REDUCED, ["mul"])
+    assert recommended.reduced_flags == {
+        "VLLM_PLUGINS": "fl",
+        "USE_FLAGGEMS": "1",
+        "FLAGCX_PATH": None,
+        "VLLM_FL_FLAGOS_BLACKLIST": "mul,index_put",
+    }
+    benchmark = nvidia.document(BenchmarkMetrics, "benchmark_metrics", "nvidia")
+    assert benchmark.stack == Stack.REDUCED
+    assert benchmark.flags == recommended.reduced_flags
+    assert benchmark.full_to_base_ratio == 1.0
+    assert result.report is not None
+    assert result.report.status == Status.PARTIAL, "a part of the full stack is not the full stack"
+    assert "mul" in result.report.conclusion
+
+
+def test_a_reduced_stack_that_cannot_serve_is_not_recommended(nvidia: Rig) -> None:
+    failed = {"status": "FAIL", "phase": "serve", "error": "RuntimeError: device lost"}
+    nvidia.answer(answers(test_serve_mode={**SERVE, "reduced": failed}))
+    nvidia.run(vendor="nvidia")
+    diff = nvidia.document(DiffAnalysis, "diff_analysis", "nvidia")
+    assert diff.reduced_stack is not None
+    assert not diff.reduced_stack.works
+    assert diff.recommended_stack == Stack.BASE
+    assert any("does not serve" in reason for reason in diff.reasons)
+
+
+def test_a_search_that_had_to_stop_recommends_base_and_says_how_far_it_came(nvidia: Rig) -> None:
+    stopped = {
+        "status": "PARTIAL",
+        "reason": "stopped at 40 engine starts",
+        "operators": 398,
+        "starts": 40,
+        "among": ["mul", "mul_"],
+    }
+    nvidia.answer(answers(search_operators=stopped))
+    nvidia.run(vendor="nvidia")
+    diff = nvidia.document(DiffAnalysis, "diff_analysis", "nvidia")
+    assert diff.recommended_stack == Stack.BASE
+    assert diff.reduced_stack is None
+    assert any("one of 2 (40 engine starts over 398 operators)" in reason for reason in diff.reasons)
+
+
+def test_a_search_that_breaks_down_leaves_the_verdict_as_it_was(nvidia: Rig) -> None:
+    nvidia.answer(answers(search_operators={"status": "FAIL", "error": "RuntimeError: cannot be listed"}))
+    result = nvidia.run(vendor="nvidia")
+    diff = nvidia.document(DiffAnalysis, "diff_analysis", "nvidia")
+    assert (diff.conclusion, diff.recommended_stack) == ("OUTPUT_DIVERGENCE", Stack.BASE)
+    assert any("cannot be listed" in reason for reason in diff.reasons)
+    assert result.report is not None
+    assert result.report.status == Status.PARTIAL
+
+
+def test_a_deployment_may_forgo_the_search(nvidia: Rig) -> None:
+    nvidia.workers["nvidia"]["operator_search"] = {"enabled": False}
+    nvidia.answer(answers())
+    nvidia.run(vendor="nvidia")
+    diff = nvidia.document(DiffAnalysis, "diff_analysis", "nvidia")
+    assert diff.multichip_component == "FlagGems"
+    assert diff.operator_search is None
+
+
+def test_an_arm_that_fails_in_another_way_is_not_blamed_for_what_the_full_stack_does(nvidia: Rig) -> None:
+    missing = (
+        "AttributeError: '_OpNamespace' '_C_cache_ops' object has no attribute 'reshape_and_cache_flash'"
+    )
+    cannot_start = {"status": "FAIL", "phase": "offline", "error": missing}
+    offline = answers()["run_offline_inference"]
+    nvidia.answer(answers(run_offline_inference={**offline, "arm-vllm-plugin-fl-offline": cannot_start}))
+    nvidia.run(vendor="nvidia")
+    diff = nvidia.document(DiffAnalysis, "diff_analysis", "nvidia")
+    assert [(arm.arm, arm.verdict) for arm in diff.arms] == [("vllm-plugin-FL", "OTHER")]
+    assert diff.multichip_component == "FlagGems"
+    assert any("in another way, which does not explain" in reason for reason in diff.reasons)
+
+
+def test_what_was_guilty_before_is_suspected_first(nvidia: Rig) -> None:
+    nvidia.run(vendor="nvidia")
+    result = nvidia.run(vendor="nvidia", force=["diff_analysis"])
+    assert result.success
+    [line] = [text for _, text in nvidia.messages if "suspects: mul" in text]
+    assert "40 engine starts" in line
