@@ -88,7 +88,7 @@ class Bench:
             "stop": stop,
             "ended_by_itself_with": ended_by_itself,
             "root_error": server_log.root_error_line(log) or None,
-            "traceback": server_log.first_traceback(log) or None,
+            "traceback": server_log.failure_excerpt(log) or None,
         }
 
 

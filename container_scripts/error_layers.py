@@ -19,6 +19,7 @@ from container_scripts.code_owners import (
     named_component,
     owner_of_frames,
 )
+from container_scripts.dispatch_failures import first_failure
 from container_scripts.document import utc_now
 from container_scripts.error_endings import RETRYABLE, named_by_program, one_line, with_ending
 from container_scripts.error_records import (
@@ -112,6 +113,7 @@ def judge(lines: List[Line]) -> Classification:
         answer
         for answer in (
             _from_override(matches, exceptions, root, lines),
+            _from_dispatcher(root, lines),
             _from_root(root),
             _from_words(matches, vocabulary.SPECIFIC),
             _from_owner(root, lines),
@@ -207,6 +209,25 @@ def _named_author(lines: List[Line]) -> str:
     if re.search(r"\bflag_?gems[./]", text, re.IGNORECASE):
         return vocabulary.FLAGGEMS
     return vocabulary.VLLM if re.search(r"\bvllm[./]", text) else vocabulary.FLAGTREE
+
+
+def _from_dispatcher(root: Optional[RaisedException], lines: List[Line]) -> Optional[Classification]:
+    """Return the answer of the operator implementation that failed first, if the plugin fell back in vain."""
+    failure = first_failure(lines)
+    if failure is None or failure.component == vocabulary.PLUGIN:
+        return None
+    if root is not None and owner_of_frames(root.frames) not in (vocabulary.PLUGIN, failure.component):
+        return None  # the program went on, and ended by something else
+    return Classification(
+        layer="4",
+        component=failure.component,
+        category=_OWNER_CATEGORY[failure.component],
+        cause=one_line(failure.line.text),
+        fatal=False,
+        retryable=False,
+        evidence=(_evidence(failure.line),),
+        matched=failure.line.text,
+    )
 
 
 def _from_root(root: Optional[RaisedException]) -> Optional[Classification]:

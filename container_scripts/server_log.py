@@ -9,9 +9,14 @@ from __future__ import annotations
 import re
 from typing import List, Optional
 
+from container_scripts.log_reading import strip_prefixes
+
 TAIL_LINES = 80
 SAID_READY = "Application startup complete"
 TRACEBACK_LINES = 200
+LEADING_LINES = 20
+"""Lines before a traceback that say what was tried before it: 14 of vllm-plugin-FL when every implementation
+of an operator fails."""
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _LOADED = re.compile(r"Loading plugin ([\w.-]+)|Platform plugin ([\w.-]+) is activated")
@@ -26,6 +31,7 @@ _CONFIGURATION = re.compile(
     r"KV cache size|Maximum concurrency for|Cudagraph is disabled|Enforce eager"
 )
 _EXCEPTION = re.compile(r"(?:^|(?<=[\]) ]))[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b(?:: .*)?$")
+_INTERRUPT = re.compile(r"[\w.]*(?:Interrupt|Exit)\b")
 _TRACEBACK = "Traceback (most recent call last)"
 
 
@@ -76,12 +82,23 @@ def configuration_lines(text: str) -> List[str]:
 
 
 def first_traceback(text: str) -> str:
-    """Return the log from its first traceback on, where the root cause stands; "" if there is none."""
+    """Return the log from the traceback on where the root cause stands; "" if there is none.
+
+    It is the first of the engine's or a worker's own, else the first of all: a server also logs what goes
+    wrong in single requests before its engine dies.
+    """
     lines = plain(text).splitlines()
-    for index, line in enumerate(lines):
-        if _TRACEBACK in line:
-            return "\n".join(lines[index : index + TRACEBACK_LINES])
-    return ""
+    start = _root_traceback(lines)
+    return "" if start is None else "\n".join(lines[start : start + TRACEBACK_LINES])
+
+
+def failure_excerpt(text: str) -> str:
+    """Return the first traceback with the lines that lead to it; "" if there is none."""
+    lines = plain(text).splitlines()
+    start = _root_traceback(lines)
+    if start is None:
+        return ""
+    return "\n".join(lines[max(0, start - LEADING_LINES) : start + TRACEBACK_LINES])
 
 
 def root_error_line(text: str) -> str:
@@ -98,3 +115,21 @@ def last_error_line(text: str) -> str:
     lines = [line.strip() for line in plain(text).splitlines() if line.strip()]
     named = [line for line in lines if re.search(r"\b\w*(?:Error|Exception)\b: ?\S|\bERROR\b", line)]
     return (named or lines or [""])[-1]
+
+
+def _root_traceback(lines: List[str]) -> Optional[int]:
+    """Return the index of the line that starts the traceback of the root cause, None without any.
+
+    What ends with an interrupt is a process that was told to end, not a cause.
+    """
+    starts = [index for index, line in enumerate(lines) if _TRACEBACK in line]
+    own = (index for index in starts if strip_prefixes("", index, lines[index]).role == "worker")
+    return next((index for index in own if not _was_interrupted(lines, index)), next(iter(starts), None))
+
+
+def _was_interrupted(lines: List[str], start: int) -> bool:
+    for line in lines[start : start + TRACEBACK_LINES]:
+        found = _EXCEPTION.search(line)
+        if found:
+            return bool(_INTERRUPT.match(found.group(0)))
+    return False

@@ -81,7 +81,7 @@ def observe(arguments: argparse.Namespace) -> Document:
     _judge_stop(body)
     body.update(server.describe())
     if body["error"]:
-        body["traceback"] = body["traceback"] or server_log.first_traceback(server.log_text()) or None
+        body["traceback"] = body["traceback"] or server_log.failure_excerpt(server.log_text()) or None
     body["exit"] = exit_document(server.exit_code() if ended_by_itself is None else ended_by_itself)
     body["timings_s"] = {"startup": server.startup_s, "total": round(time.monotonic() - clock, 3)}
     return body
