@@ -22,9 +22,10 @@ from container_scripts.error_layers import classify_failure
 from container_scripts.error_records import Classification, RawFailure, record
 from container_scripts.error_vocabulary import MULTICHIP_COMPONENTS, PLUGIN, UNKNOWN
 from container_scripts.failure_likeness import OUTPUT_CATEGORIES
-from container_scripts.output_agreement import THRESHOLD_NAT, Agreement, compare_outputs
+from container_scripts.output_agreement import THRESHOLD_NAT, Agreement, compare_outputs, not_compared
 from container_scripts.run_documents import (
     Run,
+    execution_of,
     foreign_parts,
     inactive_parts,
     load_document,
@@ -143,7 +144,7 @@ def _both_pass(a: Run, b: Run, threshold_nat: float) -> Conclusion:
         return _not_active(inactive, "PARTIAL", "base")
     outputs_a, outputs_b = outputs_of(a), outputs_of(b)
     expected = bool(outputs_a or outputs_b) or promises_outputs(a) or promises_outputs(b)
-    agreement = compare_outputs(outputs_a, outputs_b, threshold_nat) if expected else None
+    agreement = _agreement(a, b, threshold_nat) if expected else None
     reasons = foreign_parts(a)
     if agreement is None:
         reasons.append("outputs were not compared: neither document holds any")
@@ -168,6 +169,17 @@ def _both_pass(a: Run, b: Run, threshold_nat: float) -> Conclusion:
     )
 
 
+def _agreement(a: Run, b: Run, threshold_nat: float) -> Agreement:
+    """Return how the outputs agree; those of two execution modes are never compared."""
+    modes = (execution_of(a), execution_of(b))
+    if None not in modes and modes[0] != modes[1]:
+        said = (
+            f"base ran in {modes[0]} mode and full in {modes[1]} mode; outputs are compared within one mode"
+        )
+        return not_compared(said, threshold_nat)
+    return compare_outputs(outputs_of(a), outputs_of(b), threshold_nat)
+
+
 def _only_outputs_failed(judged: _Judged) -> bool:
     """Return whether a run did all it had to, and failed by what it answered."""
     return all(found.category in OUTPUT_CATEGORIES for _, found in judged.errors)
@@ -181,7 +193,7 @@ def _answers_wrongly(a: _Judged, b: _Judged, threshold_nat: float) -> Conclusion
         "base",
         f"base answers, full answers nonsense: {_decisive(b).cause}",
         UNKNOWN,
-        agreement=compare_outputs(outputs_of(a.run), outputs_of(b.run), threshold_nat),
+        agreement=_agreement(a.run, b.run, threshold_nat),
     )
 
 

@@ -107,6 +107,11 @@ def compare_outputs(
     )
 
 
+def not_compared(reason: str, threshold_nat: float = THRESHOLD_NAT) -> Agreement:
+    """Return the agreement of outputs that must not be compared, and why."""
+    return Agreement(0, 0, 0, 0, 0, (), threshold_nat, None, 0, "NOT_COMPARABLE", reason)
+
+
 def find_defect(output: Output) -> Optional[str]:
     """Return what is wrong with an output taken alone: empty, non_finite, repetitive; None if nothing."""
     text, tokens = _text(output), _tokens(output)

@@ -91,6 +91,16 @@ def outputs_of(run: Run) -> List[Mapping[str, Any]]:
     return []
 
 
+def execution_of(run: Run) -> Optional[str]:
+    """Return the mode in which a run executed the model (eager, compiled, graphs), None if not said."""
+    for phase in run.phases:
+        config = phase.document.get("effective_config")
+        mode = config.get("execution") if isinstance(config, Mapping) else None
+        if isinstance(mode, str):
+            return mode
+    return None
+
+
 def promises_outputs(run: Run) -> bool:
     """Return whether a run's document is of the kind that holds outputs (not a minimal one)."""
     return any(phase.name or "outputs" in phase.document for phase in run.phases)

@@ -85,6 +85,7 @@ def observe(arguments: argparse.Namespace) -> Document:
         "versions": stack_evidence.versions(),
         "device": None,
         "has_chat_template": None,
+        "effective_config": {},
         "outputs": [],
         "checks": None,
         "timings_s": {},
@@ -122,6 +123,7 @@ def _load_and_generate(prompts: Sequence[Prompt], arguments: argparse.Namespace,
         temperature=0.0, max_tokens=arguments.max_tokens, seed=arguments.seed, logprobs=2
     )
     body["has_chat_template"] = _has_chat_template(engine)
+    body["effective_config"] = {"execution": _execution(engine)}
     with _stage(body, "generate", f"answering {len(prompts)} prompts"):
         for prompt in prompts:
             if prompt.kind == "chat" and not body["has_chat_template"]:
@@ -167,6 +169,20 @@ def _output(prompt: Prompt, answer: Any) -> Dict[str, Any]:
 def _has_chat_template(engine: Any) -> bool:
     """Say whether the tokenizer can lay out a chat."""
     return bool(getattr(engine.get_tokenizer(), "chat_template", None))
+
+
+def _execution(engine: Any) -> Optional[str]:
+    """Return how the engine executes the model, in the words of server_config; None if it does not say."""
+    config = getattr(getattr(engine, "llm_engine", None), "vllm_config", None)
+    eager = getattr(getattr(config, "model_config", None), "enforce_eager", None)
+    if not isinstance(eager, bool):
+        return None
+    if eager:
+        return "eager"
+    compilation = getattr(config, "compilation_config", None)
+    mode = getattr(getattr(compilation, "cudagraph_mode", None), "name", None)
+    without_graphs = mode == "NONE" if mode else getattr(compilation, "use_cudagraph", None) is False
+    return "compiled" if without_graphs else "graphs"
 
 
 def _device() -> Dict[str, Any]:

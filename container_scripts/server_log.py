@@ -32,6 +32,8 @@ _CONFIGURATION = re.compile(
 )
 _EXCEPTION = re.compile(r"(?:^|(?<=[\]) ]))[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b(?:: .*)?$")
 _INTERRUPT = re.compile(r"[\w.]*(?:Interrupt|Exit)\b")
+_COUNTS = re.compile(r"\d+ validation errors? for \w+$")
+_COUNTED = re.compile(r"\bValue error, (?P<said>.*?)(?: \[type=.*)?$")
 _TRACEBACK = "Traceback (most recent call last)"
 
 
@@ -103,10 +105,11 @@ def failure_excerpt(text: str) -> str:
 
 def root_error_line(text: str) -> str:
     """Return the exception that ends the first traceback, else the last line that names an error."""
-    for line in first_traceback(text).splitlines():
+    lines = first_traceback(text).splitlines()
+    for index, line in enumerate(lines):
         found = _EXCEPTION.search(line)
         if found:
-            return found.group(0).strip()
+            return found.group(0).strip() + _first_of_counted(found.group(0), lines[index + 1 : index + 4])
     return last_error_line(text)
 
 
@@ -133,3 +136,10 @@ def _was_interrupted(lines: List[str], start: int) -> bool:
         if found:
             return bool(_INTERRUPT.match(found.group(0)))
     return False
+
+
+def _first_of_counted(said: str, following: List[str]) -> str:
+    """Return the first error where an exception's own line only counts them, as pydantic's does, else ""."""
+    if not _COUNTS.search(said):
+        return ""
+    return next((f": {found['said'][:300]}" for found in map(_COUNTED.search, following) if found), "")
