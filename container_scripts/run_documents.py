@@ -216,12 +216,16 @@ def _failure(phase: Phase, step: str) -> RawFailure:
 
 
 def _known_category(error: Optional[str], document: Mapping[str, Any]) -> Optional[str]:
-    """Return the category that a document itself names: a known error word or a failed check."""
+    """Return the category that a document itself names: a known error word or a failed check.
+
+    A program that judged the answers had a living engine: a traceback in its log is then not the cause.
+    """
     word = (error or "").split(":")[0].strip()
     if word in _KNOWN_ERRORS:
         return word
     checks = document.get("checks")
-    if not isinstance(checks, Mapping) or (error and document.get("traceback")):
+    judged = document.get("category") == "empty_or_garbled"
+    if not isinstance(checks, Mapping) or (error and document.get("traceback") and not judged):
         return None
     failed = {
         name for name, check in checks.items() if isinstance(check, Mapping) and check.get("ok") is False

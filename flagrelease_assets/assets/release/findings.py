@@ -14,8 +14,8 @@ from flagrelease_assets.workers.jobs import JobOutcome
 
 MAX_LOG_CHARACTERS = 2_000_000
 
-# What a program can name itself, better than its log can: full disks and networks out of reach.
-NAMED_PROBLEMS = frozenset({"disk", "network", "false_ready", "port_in_use", "timeout"})
+# What a program can name itself, better than its log can: full disks, networks out of reach, wrong answers.
+NAMED_PROBLEMS = frozenset({"disk", "network", "false_ready", "port_in_use", "timeout", "empty_or_garbled"})
 
 RESULT_PROBLEMS: Mapping[ResultProblem, str] = {
     "missing": "left no result",
