@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import IO, Iterable, List, Optional
+from typing import IO, Dict, Iterable, List, Optional
 
 from container_scripts import error_signatures as table
 from container_scripts import error_vocabulary as vocabulary
@@ -107,7 +107,7 @@ def classify_stream(handle: IO[bytes], source: str = "log") -> Classification:
 def judge(lines: List[Line]) -> Classification:
     """Return what ``lines`` prove: overriding words, then the root exception, then other words."""
     exceptions = find_exceptions(lines)
-    matches = _find_matches(lines)
+    matches = _without_survived(_find_matches(lines), lines)
     root = _root_exception(exceptions)
     answers = [
         answer
@@ -148,6 +148,15 @@ def _find_matches(lines: Iterable[Line]) -> List[_Match]:
             if match:
                 found.append(_Match(signature, line, text[match.start() :]))
     return found
+
+
+def _without_survived(matches: List[_Match], lines: List[Line]) -> List[_Match]:
+    """Return the matches without warnings of a start that went well: they do not end a serving engine."""
+    ready: Dict[str, int] = {}
+    for line in lines:
+        if table.SERVING.search(line.text):
+            ready.setdefault(line.source, line.number)
+    return [one for one in matches if not one.line.benign or one.line.number > ready.get(one.line.source, 0)]
 
 
 def _is_code(text: str) -> bool:

@@ -123,7 +123,7 @@ def _load_and_generate(prompts: Sequence[Prompt], arguments: argparse.Namespace,
         temperature=0.0, max_tokens=arguments.max_tokens, seed=arguments.seed, logprobs=2
     )
     body["has_chat_template"] = _has_chat_template(engine)
-    body["effective_config"] = {"execution": _execution(engine)}
+    body["effective_config"] = {"execution": execution_of(engine)}
     with _stage(body, "generate", f"answering {len(prompts)} prompts"):
         for prompt in prompts:
             if prompt.kind == "chat" and not body["has_chat_template"]:
@@ -171,7 +171,7 @@ def _has_chat_template(engine: Any) -> bool:
     return bool(getattr(engine.get_tokenizer(), "chat_template", None))
 
 
-def _execution(engine: Any) -> Optional[str]:
+def execution_of(engine: Any) -> Optional[str]:
     """Return how the engine executes the model, in the words of server_config; None if it does not say."""
     config = getattr(getattr(engine, "llm_engine", None), "vllm_config", None)
     eager = getattr(getattr(config, "model_config", None), "enforce_eager", None)

@@ -109,6 +109,39 @@ def test_outputs_that_cannot_be_compared_are_no_quiet_pass() -> None:
     assert (found["conclusion"], found["status"]) == ("BOTH_PASS", "PARTIAL")
 
 
+@pytest.mark.parametrize(
+    ("mode_a", "mode_b", "conclusion"),
+    [
+        ("eager", "eager", "OUTPUT_DIVERGENCE"),
+        ("eager", None, "OUTPUT_DIVERGENCE"),
+        ("eager", "graphs", "BOTH_PASS"),
+        ("graphs", "eager", "BOTH_PASS"),
+    ],
+)
+def test_outputs_of_two_execution_modes_are_never_compared(
+    mode_a: str | None, mode_b: str | None, conclusion: str
+) -> None:
+    a, b = (
+        phase(text, effective_config={"execution": mode})
+        for text, mode in (("Paris", mode_a), ("Rome", mode_b))
+    )
+    found = analyse(a, b)
+    assert (found["conclusion"], found["status"]) == (conclusion, "PARTIAL")
+    compared = conclusion == "OUTPUT_DIVERGENCE"
+    assert (found["agreement"]["verdict"] == "DIVERGE") == compared
+    assert any("within one mode" in reason for reason in found["reasons"]) != compared
+
+
+def test_answers_judged_as_nonsense_are_a_divergence_although_the_log_holds_a_traceback() -> None:
+    judged = {
+        "error": "not_degenerate: 5 of 5",
+        "category": "empty_or_garbled",
+        "checks": {"not_degenerate": {"ok": False, "detail": "5 of 5"}},
+        "traceback": GEMS_TRACE,
+    }
+    assert analyse(phase(), {**phase("aaaa", "FAIL"), **judged})["conclusion"] == "OUTPUT_DIVERGENCE"
+
+
 def test_full_run_without_evidence_of_the_plugin_is_not_active() -> None:
     silent = phase(stack_requested=FULL, stack_observed={"plugins_loaded": [], "flaggems_ops": 0})
     found = analyse(phase(), silent)

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from container_scripts import engine_flags, prompts
+from container_scripts import engine_flags, prompts, run_offline_inference
 from tests.doubles import vllm_on_path
 
 PROGRAM = "run_offline_inference"
@@ -21,6 +22,27 @@ def test_a_healthy_engine_gives_tokens_scores_and_gaps_for_every_prompt(tmp_path
     assert document["stack_observed"]["vllm_platform"] == "vllm.platforms.DoublePlatform"
     assert document["checks"]["anchor"]["ok"] is True
     assert document["timings_s"]["total"] > 0
+
+
+@pytest.mark.parametrize(
+    ("eager", "compilation", "mode"),
+    [
+        (True, SimpleNamespace(), "eager"),
+        (False, SimpleNamespace(cudagraph_mode=SimpleNamespace(name="FULL_AND_PIECEWISE")), "graphs"),
+        (False, SimpleNamespace(cudagraph_mode=SimpleNamespace(name="NONE")), "compiled"),
+        (False, SimpleNamespace(use_cudagraph=False), "compiled"),
+        (None, SimpleNamespace(), None),
+    ],
+)
+def test_the_execution_mode_is_asked_of_the_engine(
+    eager: bool | None, compilation: object, mode: str | None
+) -> None:
+    config = SimpleNamespace(
+        model_config=SimpleNamespace(enforce_eager=eager), compilation_config=compilation
+    )
+    engine = SimpleNamespace(llm_engine=SimpleNamespace(vllm_config=config))
+    assert run_offline_inference.execution_of(engine) == mode
+    assert run_offline_inference.execution_of(SimpleNamespace()) is None
 
 
 def test_the_same_model_twice_gives_the_same_tokens(tmp_path: Path) -> None:

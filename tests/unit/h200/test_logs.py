@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,3 +106,16 @@ def test_the_configuration_of_every_run_is_read(name: str) -> None:
     assert (config["version"], config["dtype"], config["max_model_len"]) == ("0.24.0", "bfloat16", 8192)
     if RUNS[name].answers:
         assert config["kv_cache_tokens"] > 90_000
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+@pytest.mark.parametrize(
+    ("ending", "category"),
+    [({"signal": 9}, "killed"), ({"ended_by": "idle"}, "timeout")],
+    ids=["killed", "idle"],
+)
+def test_warnings_of_a_start_that_went_well_do_not_explain_how_the_server_ended(
+    name: str, ending: dict[str, Any], category: str
+) -> None:
+    found = classify_failure(RawFailure("run_b_result", "serve", None, None, (("log", log(name)),), **ending))
+    assert (found.component, found.category) == ("unknown", category)
