@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from container_scripts import benchmark_metrics
 from container_scripts.benchmark_metrics import Metrics, Profile
 
-DATA = Path(__file__).parents[2] / "data" / "h200"
+DATA = Path(__file__).parents[2] / "data" / "h200" / "bench"
 PROFILE = Profile("short_prefill_short_decode", 256, 128, 100)
 
 TABLE = """\
@@ -108,29 +108,29 @@ def test_text_without_a_table_has_no_figures() -> None:
 
 
 def test_json_and_printed_text_of_one_real_run_agree() -> None:
-    from_json = benchmark_metrics.metrics_from_json(recorded("bench-A-256-128-100.json"))
-    from_text = benchmark_metrics.metrics_from_text((DATA / "bench-A-256-128-100.txt").read_text())
+    from_json = benchmark_metrics.metrics_from_json(recorded("A-256-128-100.json"))
+    from_text = benchmark_metrics.metrics_from_text((DATA / "A-256-128-100.txt").read_text())
     assert from_text == pytest.approx(from_json, abs=0.006)
 
 
 @pytest.mark.parametrize("suffix", ["json", "txt"])
 def test_a_good_run_on_a_real_card_passes(suffix: str) -> None:
     if suffix == "json":
-        metrics = benchmark_metrics.metrics_from_json(recorded("bench-A-256-128-100.json"))
+        metrics = benchmark_metrics.metrics_from_json(recorded("A-256-128-100.json"))
     else:
-        metrics = benchmark_metrics.metrics_from_text((DATA / "bench-A-256-128-100.txt").read_text())
+        metrics = benchmark_metrics.metrics_from_text((DATA / "A-256-128-100.txt").read_text())
     assert benchmark_metrics.judge_profile(metrics, PROFILE) == benchmark_metrics.Judgement("PASS", ())
 
 
 def test_100_completed_requests_with_3_percent_of_the_tokens_fail() -> None:
-    metrics = benchmark_metrics.metrics_from_json(recorded("bench-B-256-128-100.json"))
+    metrics = benchmark_metrics.metrics_from_json(recorded("B-256-128-100.json"))
     judged = benchmark_metrics.judge_profile(metrics, PROFILE)
     assert judged.status == "FAIL"
     assert "416 output tokens where 12800 were asked" in judged.reasons[0]
 
 
 def test_all_requests_failed_is_fail_although_the_client_ended_well() -> None:
-    metrics = benchmark_metrics.metrics_from_json(recorded("bench-B-4096-128-100.json"))
+    metrics = benchmark_metrics.metrics_from_json(recorded("B-4096-128-100.json"))
     judged = benchmark_metrics.judge_profile(metrics, Profile("p", 4096, 128, 100))
     assert judged == benchmark_metrics.Judgement("FAIL", ("0 of 100 requests completed",))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from container_scripts.server_config import configuration_differences, effective_config
 
-EXCERPT = (Path(__file__).parents[2] / "data" / "h200" / "serve-dC-excerpt.log").read_text()
+EXCERPT = (Path(__file__).parents[2] / "data" / "h200" / "logs" / "plugin-dC-excerpt.log").read_text()
 
 RECENT = """\
 (APIServer pid=1) INFO 11-21 10:38:07 [api_utils.py:347]  ▄▄ ▄█ █     █     █ ▀▄▀ █  version 0.32.0

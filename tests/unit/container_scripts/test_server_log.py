@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from container_scripts import server_log
 
-EXCERPT = (Path(__file__).parents[2] / "data" / "h200" / "serve-dC-excerpt.log").read_text()
+EXCERPT = (Path(__file__).parents[2] / "data" / "h200" / "logs" / "plugin-dC-excerpt.log").read_text()
 
 FAILED_START = """\
 (EngineCore pid=9) ERROR 11-21 07:53:09 [core.py:1] EngineCore failed to start.

@@ -13,7 +13,7 @@ DATA = Path(__file__).parents[2] / "data" / "h200"
 
 
 def test_the_operators_of_a_real_record_are_counted_once_each() -> None:
-    operators = stack_evidence.read_operator_list(str(DATA / "operators-dC.txt"))
+    operators = stack_evidence.read_operator_list(str(DATA / "operators" / "plugin-dC.txt"))
     assert "flag_gems.ops.zeros.zeros" in operators
     assert len(operators) == len(set(operators))
     assert not any(name.startswith("vllm_fl") for name in operators)
@@ -66,7 +66,7 @@ def test_secrets_and_unrelated_variables_are_left_out_of_the_request(monkeypatch
 
 
 def test_a_log_of_the_real_plugin_is_evidence_of_plugin_and_platform(tmp_path: Path) -> None:
-    log = (DATA / "serve-dC-excerpt.log").read_text()
+    log = (DATA / "logs" / "plugin-dC-excerpt.log").read_text()
     observed = stack_evidence.observe_stack(str(tmp_path / "absent"), [], log)
     assert observed["plugins_loaded"] == ["fl"]
     assert observed["vllm_platform"] == "plugin:fl"

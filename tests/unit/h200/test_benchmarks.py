@@ -47,7 +47,9 @@ def test_the_warm_profile_of_each_sound_plugin_run_passes(run: str) -> None:
     assert judged(f"plugin-{run}-warm", WARM) == ("PASS", ())
 
 
-@pytest.mark.parametrize(("run", "profile"), [("Beager", PROFILES[0]), ("plugin-eC-warm", WARM)])
+@pytest.mark.parametrize(
+    ("run", "profile"), [*(("Beager", one) for one in PROFILES), ("plugin-eC-warm", WARM)]
+)
 def test_nonsense_of_full_length_passes_a_benchmark_so_outputs_must_be_compared(
     run: str, profile: Profile
 ) -> None:
