@@ -39,6 +39,8 @@ def judge_outputs(run: ModelRun, past: Past, settings: HistorySettings) -> Check
             other.tensor_parallel_size,
         ):
             return "another stack mode"
+        if None not in (one.execution, other.execution) and one.execution != other.execution:
+            return "another execution mode"
         return past.other_model_version(one, other)
 
     found = past.comparable(run, settings.since, difference)

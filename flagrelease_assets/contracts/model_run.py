@@ -89,6 +89,13 @@ class ModelRun(StepDocument):
             return super().essence()
         return {"reason": self.reason, "flags": self.flags}
 
+    @property
+    def execution(self) -> str | None:
+        """How the model was executed (eager, compiled, graphs), None if no phase says."""
+        phases = [phase for phase in (self.phase_a_offline, self.phase_b_serve) if phase]
+        modes = [phase.effective_config.get("execution") for phase in phases]
+        return next((mode for mode in modes if isinstance(mode, str)), None)
+
     def phase_word(self, phase: PhaseDocument | None) -> PhaseStatus:
         """The seed's word for a phase of this run."""
         return phase.phase_status if phase else "SKIPPED"

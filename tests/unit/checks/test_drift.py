@@ -8,6 +8,7 @@ import pytest
 
 from flagrelease_assets.contracts.checks import CheckOutcome, CheckState
 from flagrelease_assets.contracts.common import Status
+from flagrelease_assets.contracts.model_run import PhaseDocument
 from flagrelease_assets.deployment.checks import HistorySettings, ToleranceSettings
 from flagrelease_assets.drift import judge_accuracy, judge_install, judge_outputs
 from tests.unit.checks.history import accuracy, install, past, run_b
@@ -62,6 +63,23 @@ def test_only_the_same_revision_and_stack_mode_are_compared(
     outcome = outputs(run_b(3, " Rome.", **changes), run_b(1), **known)
     assert outcome.state == CheckState.INSUFFICIENT_DATA
     assert reason in outcome.text
+
+
+@pytest.mark.parametrize(
+    ("before", "state"),
+    [("graphs", CheckState.INSUFFICIENT_DATA), ("eager", CheckState.ALERT), (None, CheckState.ALERT)],
+)
+def test_outputs_of_eager_mode_did_not_drift_from_those_of_graphs(
+    before: str | None, state: CheckState
+) -> None:
+    def phase(text: str, mode: str | None) -> PhaseDocument | None:
+        offline = run_b(1, text).phase_a_offline
+        return offline and offline.model_copy(update={"effective_config": {"execution": mode}})
+
+    run = run_b(3, phase_a_offline=phase(" Rome.", "eager"))
+    outcome = outputs(run, run_b(1, phase_a_offline=phase(" Paris.", before)))
+    assert outcome.state == state
+    assert ("1 with another execution mode" in outcome.text) == (before == "graphs")
 
 
 def packages(document: Any, *history: Any, **settings: Any) -> CheckOutcome:
