@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from container_scripts import failure_likeness
+from container_scripts import failure_likeness, server_log
 from flagrelease_assets.assets.release.arms import FLAGGEMS, PLUGIN, Culprit, arms_below, find_culprit
 from flagrelease_assets.assets.release.findings import job_finding
 from flagrelease_assets.contracts import (
@@ -19,7 +19,7 @@ from flagrelease_assets.contracts import (
     RecommendedStack,
 )
 from flagrelease_assets.contracts.benchmark import Performance
-from flagrelease_assets.contracts.common import ErrorRecord, Status
+from flagrelease_assets.contracts.common import ErrorRecord, JobResult, Status
 from flagrelease_assets.verdict import Verdict, recommendation_status, release_verdict
 from flagrelease_assets.workers.job_models import ExitRecord, JobOutcome
 from tests.unit.h200 import records
@@ -199,3 +199,15 @@ def test_a_base_and_a_nonsense_run_of_another_mode_are_still_told_apart_without_
     found = compared("a", "eC")
     assert summary(found) == ("OUTPUT_DIVERGENCE", "PARTIAL", "base")
     assert found.agreement is not None and found.agreement["verdict"] == "NOT_COMPARABLE"
+
+
+def test_a_benchmark_whose_engine_died_names_the_illegal_memory_access_and_not_a_clients_complaint() -> None:
+    text = log("B-all-ops")
+    said = JobResult(
+        status="FAIL",
+        error=f"5 of 5 profiles failed (server: {server_log.root_error_line(text)})",
+        traceback=server_log.failure_excerpt(text),
+    )
+    error = job_finding("benchmark_metrics", "benchmark", ended(1), said, None, {"server.log": text})
+    assert (error.category, error.component, error.fatal) == ("device_fault", "unknown", True)
+    assert "illegal memory access" in error.cause
