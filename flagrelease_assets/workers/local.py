@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import platform
-import stat
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Self
 
 from flagrelease_assets.contracts.worker import PythonFacts, WorkerIdentity
 from flagrelease_assets.redaction import looks_secret
+from flagrelease_assets.strict_reading import RefusedDocumentError, TooLargeError, read_ordinary
 from flagrelease_assets.workers.archives import too_large
 from flagrelease_assets.workers.base import Completed, WorkerError, WorkerProblem, ask_python
 from flagrelease_assets.workers.config import LocalWorkerConfig, WorkerTimeouts
@@ -136,16 +136,12 @@ class LocalWorker:
 
 def _read_ordinary(path: Path, max_bytes: int) -> bytes:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        return read_ordinary(path, max_bytes, follow_links=False)
     except FileNotFoundError:
         raise WorkerError(WorkerProblem.FILE_MISSING, f"there is no file {path}") from None
     except OSError as error:
         raise WorkerError(WorkerProblem.TRANSFER, f"cannot read {path}: {error}") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise WorkerError(WorkerProblem.TRANSFER, f"refused to read {path}: it is no ordinary file")
-    with os.fdopen(descriptor, "rb") as handle:
-        content = handle.read(max_bytes + 1)
-    if len(content) > max_bytes:
-        raise too_large(str(path), max_bytes)
-    return content
+    except TooLargeError:
+        raise too_large(str(path), max_bytes) from None
+    except RefusedDocumentError as error:
+        raise WorkerError(WorkerProblem.TRANSFER, f"refused to read {path}: it is {error}") from error
