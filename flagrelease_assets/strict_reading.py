@@ -95,6 +95,8 @@ def parse_yaml(text: bytes) -> Any:
         raise
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise RefusedDocumentError(" ".join(str(error).split())) from error
+    except (AttributeError, LookupError, TypeError) as error:  # how the library meets `!!bool x`
+        raise RefusedDocumentError(f"a value is not what its tag says ({error})") from error
 
 
 def _refuse_depth(text: str) -> None:
