@@ -6,8 +6,10 @@ Does not belong here: anything that other kinds of worker share.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
+import stat
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -93,6 +95,7 @@ class LocalWorker:
         """Write ``files`` into ``folder``."""
         target = Path(folder)
         try:
+            self._refuse_the_folder_of_another()
             target.mkdir(mode=0o700, parents=True, exist_ok=True)
             for name, content in files.items():
                 part = target / f"{name}.part"
@@ -105,6 +108,20 @@ class LocalWorker:
                 f"cannot write to {folder}: {error}",
                 "check `work_root` and disk space",
             ) from error
+
+    def _refuse_the_folder_of_another(self) -> None:
+        """Refuse a work root that another user made where everybody may, to have programs changed there."""
+        root = Path(self.work_root)
+        if not root.parent.is_dir() or not root.parent.stat().st_mode & stat.S_IWOTH:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            owners = {root.lstat().st_uid, root.stat().st_uid}
+            if owners - {0, os.geteuid()}:
+                raise WorkerError(
+                    WorkerProblem.TRANSFER,
+                    f"{root} belongs to another user",
+                    "set `work_root` to a folder of your own",
+                )
 
     def read_file(self, path: str, *, max_bytes: int) -> bytes:
         """Return the content of one ordinary file."""
