@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_HOME := $(CURDIR)/.flagrelease/demo
-SOURCES := flagrelease_assets container_scripts tests benchmarks
+SOURCES := flagrelease_assets container_scripts tests benchmarks scripts
 
 # Seconds one test may take; an end-to-end test installs vLLM and starts servers.
 UNIT_TIMEOUT := 60
@@ -13,7 +13,7 @@ FAULTS_TIMEOUT := 300
 E2E_TIMEOUT := 1800
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-ui ui test test-unit test-integration test-faults test-e2e lint typecheck bench clean
+.PHONY: help venv demo demo-ui ui test test-unit test-integration test-faults test-e2e lint typecheck audit fuzz bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +35,7 @@ demo-ui: venv ## open the Dagster UI on the demo's runs and results
 ui: venv ## open the Dagster UI on your own deployment (flagrelease.yaml)
 	$(BIN)/flagrelease ui
 
-test: lint typecheck ## run every check: lint, typecheck, unit, integration, faults, end-to-end
+test: lint typecheck audit ## run every check: lint, typecheck, audit, unit, integration, faults, end-to-end
 	$(MAKE) --no-print-directory test-unit
 	$(MAKE) --no-print-directory test-integration
 	$(MAKE) --no-print-directory test-faults
@@ -59,6 +59,9 @@ lint: venv ## check style and format
 
 typecheck: venv ## check types
 	$(BIN)/mypy $(SOURCES)
+
+audit: venv ## ask for known vulnerabilities of everything that constraints.txt pins
+	$(BIN)/python scripts/audit_dependencies.py
 
 bench: venv ## measure flagrelease itself
 	$(BIN)/python -m benchmarks

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-from tests.security.sources import ROOT, calls, keyword, trees
+from tests.security.sources import calls, keyword, trees
 
 RIGHTS = (
     "privileged",
@@ -25,7 +22,6 @@ RIGHTS = (
 """Arguments by which docker-py asks an engine for more than a plain container or command has."""
 
 OTHER_USERS = frozenset({"sudo", "su", "doas", "pkexec", "setpriv", "nsenter", "chroot"})
-SERVICES = sorted(path for path in (ROOT / "deploy").rglob("*.y*ml"))
 
 
 def demands(tree: ast.AST) -> Iterator[str]:
@@ -76,10 +72,3 @@ def test_only_the_folder_of_device_locks_may_be_written_by_everybody() -> None:
     assert found == {("container_scripts/device_lock.py", "os.chmod(0o1777)")}, (
         "sticky, so that nobody takes away another's record"
     )
-
-
-@pytest.mark.parametrize("path", SERVICES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_service_that_we_ship_is_privileged(path: Path) -> None:
-    content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    for name, service in (content.get("services") or {}).items():
-        assert not {"privileged", "cap_add", "pid", "userns_mode"} & set(service), name
