@@ -12,6 +12,9 @@ INTEGRATION_TIMEOUT := 300
 FAULTS_TIMEOUT := 300
 E2E_TIMEOUT := 1800
 
+# Seconds for which `make fuzz` mutates the input of each parser.
+FUZZ_SECONDS ?= 20
+
 .DEFAULT_GOAL := help
 .PHONY: help venv demo demo-ui ui test test-unit test-integration test-faults test-e2e lint typecheck audit fuzz bench clean
 
@@ -42,7 +45,7 @@ test: lint typecheck audit ## run every check: lint, typecheck, audit, unit, int
 	$(MAKE) --no-print-directory test-e2e
 
 test-unit: venv ## run the unit tests and those of what SECURITY.md promises (seconds)
-	$(BIN)/pytest tests/unit tests/security --timeout $(UNIT_TIMEOUT)
+	$(BIN)/pytest tests/unit tests/security tests/fuzz --timeout $(UNIT_TIMEOUT)
 
 test-integration: venv ## run the tests with a Dagster instance (minutes)
 	$(BIN)/pytest tests/integration --timeout $(INTEGRATION_TIMEOUT)
@@ -62,6 +65,9 @@ typecheck: venv ## check types
 
 audit: venv ## ask for known vulnerabilities of everything that constraints.txt pins
 	$(BIN)/python scripts/audit_dependencies.py
+
+fuzz: venv ## throw mutated input at the parsers, FUZZ_SECONDS (20) each; needs atheris: pip install -e '.[fuzz]'
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 bench: venv ## measure flagrelease itself
 	$(BIN)/python -m benchmarks

@@ -1,4 +1,4 @@
-"""A known vulnerability fails the audit; a machine without a network passes, and says that nobody answered."""
+"""A known vulnerability fails the audit; a machine without a network passes, and says nobody was asked."""
 
 from __future__ import annotations
 

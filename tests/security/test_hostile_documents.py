@@ -8,13 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from container_scripts.model_files import inspect_model, list_files
 from flagrelease_assets.catalog import CatalogDataError, load_catalog, with_stack_releases
 from flagrelease_assets.deployment import DeploymentError, load_deployment
+from flagrelease_assets.hubs import listing
 from flagrelease_assets.hubs.config_facts import ConfigFacts
 from flagrelease_assets.hubs.problem import LookupProblem
 from flagrelease_assets.results.store import ResultStore, StoredResultError
@@ -254,3 +257,27 @@ def test_a_gigabyte_or_a_pipe_among_the_results_is_named_with_the_limit_and_not_
         store.latest("model_snapshot", "cpu", "toy")
     with pytest.raises(StoredResultError, match=r"latest_pass\.json: no ordinary file"):
         store.latest_pass("model_snapshot", "cpu", "toy")
+
+
+def test_a_model_whose_config_is_hostile_is_named_with_the_file_by_the_worker(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    for text in ("[" * DEEP, '{"a":' * DEEP, "9" * 5000):
+        (tmp_path / "config.json").write_text(text)
+        assert "config.json" in inspect_model(str(tmp_path))["error"]
+    huge(tmp_path / "config.json")
+    assert "config.json" in inspect_model(str(tmp_path))["error"]
+
+
+def test_folders_that_link_to_each_other_are_listed_once(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "weights").write_text("x")
+    for name in ("back", "again", "more"):
+        (tmp_path / "a" / name).symlink_to(tmp_path)
+    assert list_files(str(tmp_path)) == [("a/weights", 1)]
+
+
+@pytest.mark.parametrize("link", ["<http://[>", "<http://x:port>", "", "<>", "<\x01>"])
+def test_a_next_page_that_is_no_address_ends_the_listing_of_a_hub(link: str) -> None:
+    headers = httpx.Headers({"link": f'{link}; rel="next"'})
+    following = next(listing._next_page(headers), None)
+    assert following is None or not following.params
