@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO_HOME := $(CURDIR)/.flagrelease/demo
-SOURCES := flagrelease_assets container_scripts tests benchmarks
+SOURCES := flagrelease_assets container_scripts tests benchmarks scripts
 
 # Seconds one test may take; an end-to-end test installs vLLM and starts servers.
 UNIT_TIMEOUT := 60
@@ -12,8 +12,11 @@ INTEGRATION_TIMEOUT := 300
 FAULTS_TIMEOUT := 300
 E2E_TIMEOUT := 1800
 
+# Seconds for which `make fuzz` mutates the input of each parser.
+FUZZ_SECONDS ?= 20
+
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-ui ui test test-unit test-integration test-faults test-e2e lint typecheck bench clean
+.PHONY: help venv demo demo-ui ui test test-unit test-integration test-faults test-e2e lint typecheck audit fuzz bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,14 +38,14 @@ demo-ui: venv ## open the Dagster UI on the demo's runs and results
 ui: venv ## open the Dagster UI on your own deployment (flagrelease.yaml)
 	$(BIN)/flagrelease ui
 
-test: lint typecheck ## run every check: lint, typecheck, unit, integration, faults, end-to-end
+test: lint typecheck audit ## run every check: lint, typecheck, audit, unit, integration, faults, end-to-end
 	$(MAKE) --no-print-directory test-unit
 	$(MAKE) --no-print-directory test-integration
 	$(MAKE) --no-print-directory test-faults
 	$(MAKE) --no-print-directory test-e2e
 
-test-unit: venv ## run the unit tests (seconds)
-	$(BIN)/pytest tests/unit --timeout $(UNIT_TIMEOUT)
+test-unit: venv ## run the unit tests and those of what SECURITY.md promises (seconds)
+	$(BIN)/pytest tests/unit tests/security tests/fuzz --timeout $(UNIT_TIMEOUT)
 
 test-integration: venv ## run the tests with a Dagster instance (minutes)
 	$(BIN)/pytest tests/integration --timeout $(INTEGRATION_TIMEOUT)
@@ -59,6 +62,12 @@ lint: venv ## check style and format
 
 typecheck: venv ## check types
 	$(BIN)/mypy $(SOURCES)
+
+audit: venv ## ask for known vulnerabilities of everything that constraints.txt pins
+	$(BIN)/python scripts/audit_dependencies.py
+
+fuzz: venv ## throw mutated input at the parsers, FUZZ_SECONDS (20) each; needs atheris: pip install -e '.[fuzz]'
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 bench: venv ## measure flagrelease itself
 	$(BIN)/python -m benchmarks

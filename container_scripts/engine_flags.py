@@ -72,6 +72,6 @@ def parse_assignments(assignments: Sequence[str]) -> Dict[str, Any]:
             raise ValueError(f"--extra-arg needs KEY=VALUE, got {assignment!r}")
         try:
             parsed[key.replace("-", "_")] = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             parsed[key.replace("-", "_")] = value
     return parsed

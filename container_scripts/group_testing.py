@@ -108,7 +108,7 @@ class _Search:
             how = "in the same way" if answers[0] == SAME else "in another way"
             self.found.reason = f"with none of them on it fails {how}: they are not what makes it fail"
             return False
-        if answers[1:] == [SAME, PASS]:
+        if answers[1:] and answers[1] == SAME:
             self.found.units = [frozenset((one,)) for one in sorted(suspects)]
             if len(suspects) > 1:
                 alone = self.ask(self.found.units)

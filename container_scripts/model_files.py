@@ -29,6 +29,8 @@ TOKENIZER_FILES = (
 )
 CHAT_TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json")
 MAX_HEADER_BYTES = 100_000_000
+MAX_JSON_BYTES = 64 << 20
+"""The index of the largest published models has a few megabytes."""
 
 _SHARD_NAME = re.compile(r"^(.*-)(\d{5})-of-(\d{5})(\.\w+)$", re.ASCII)
 _EXPERT_KEYS = ("num_experts", "n_routed_experts", "num_local_experts", "moe_num_experts")
@@ -74,8 +76,13 @@ def inspect_model(folder: str) -> Document:
 
 def list_files(folder: str) -> List[Tuple[str, int]]:
     """Return (path relative to the folder, bytes) of every file, sorted; hidden files do not count."""
-    found = []
+    found, seen = [], set()
     for base, folders, names in os.walk(folder, followlinks=True):
+        facts = os.stat(base)
+        if (facts.st_dev, facts.st_ino) in seen:  # a link back would be followed without end
+            folders[:] = []
+            continue
+        seen.add((facts.st_dev, facts.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in names:
             path = os.path.join(base, name)
@@ -152,7 +159,7 @@ def _is_truncated(folder: str, name: str, size: int) -> bool:
             header = json.loads(handle.read(length).decode("utf-8"))
         tensors = [entry for key, entry in header.items() if key != "__metadata__"]
         return bool(8 + length + max((int(entry["data_offsets"][1]) for entry in tensors), default=0) != size)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError):
         return True
 
 
@@ -181,14 +188,16 @@ def _read_config(folder: str) -> Tuple[Dict[str, Any], Optional[str]]:
             f"config.json is missing in {folder}: this is no model folder, or the download is incomplete",
         )
     config = _read_json(path)
-    return config, None if config else f"config.json in {folder} is not a JSON object"
+    return config, None if config else f"config.json in {folder} is not a JSON object of usual size and depth"
 
 
 def _read_json(path: str) -> Dict[str, Any]:
     try:
+        if os.path.getsize(path) > MAX_JSON_BYTES:
+            return {}
         with open(path, encoding="utf-8") as handle:
             content = json.load(handle)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -5,7 +5,6 @@ Belongs here: those processes. Does not belong here: the queue of a running daem
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from typing import Any
 
 from flagrelease_assets.backfill.plan import PlannedCell
 from flagrelease_assets.backfill.progress import LOST, Progress
+from flagrelease_assets.strict_reading import parse_json
 
 STOP_GRACE_S = 60.0
 """How long a release that is told to end may take: it ends its job in the worker first."""
@@ -98,7 +98,7 @@ class LocalBackfill:
 
 def _document(output: str) -> dict[str, Any]:
     try:
-        found = json.loads(output)
+        found = parse_json(output)
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

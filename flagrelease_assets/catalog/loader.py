@@ -6,12 +6,11 @@ Does not belong here: what a single record must look like (models.py, plans.py).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import yaml
 from pydantic import Field, ValidationError
 
 from flagrelease_assets.catalog.base import (
@@ -32,6 +31,12 @@ from flagrelease_assets.catalog.models import (
 )
 from flagrelease_assets.catalog.plans import StackRelease, WheelTablePlan
 from flagrelease_assets.catalog.timeouts import Timeouts
+from flagrelease_assets.strict_reading import (
+    MAX_CONFIGURATION_BYTES,
+    RefusedDocumentError,
+    parse_yaml,
+    read_ordinary,
+)
 
 DATA_FOLDER = Path(__file__).parent / "data"
 
@@ -64,23 +69,6 @@ class _ImagesFile(CatalogModel):
 
 class _TimeoutsFile(Sourced):
     seconds: Timeouts
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """The safe loader, in C where available, which refuses a key that is given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Return the mapping of ``node``; raises yaml.YAMLError for a repeated key."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, f"key {key.value!r} is given twice", key.start_mark
-                    )
-                seen.add(key.value)
-        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
-        return mapping
 
 
 def load_catalog(folder: Path | None = None) -> Catalog:
@@ -140,10 +128,10 @@ def _load(folder: Path) -> Catalog:
 
 def _read_mapping(file: Path) -> _Mapping:
     try:
-        data = yaml.load(file.read_bytes(), Loader=_Loader)
+        data = parse_yaml(read_ordinary(file, MAX_CONFIGURATION_BYTES))
     except OSError as error:
         raise CatalogDataError(file, "", f"cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except RefusedDocumentError as error:
         raise CatalogDataError(file, "", f"is not YAML as used here: {error}") from error
     if not isinstance(data, dict):
         raise CatalogDataError(file, "", f"must be a mapping, is {type(data).__name__}")

@@ -10,7 +10,6 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
@@ -30,10 +29,16 @@ from flagrelease_assets.deployment.section import Section
 from flagrelease_assets.deployment.waivers import EVERY_MODEL, Waiver
 from flagrelease_assets.deployment.workers import DockerWorkerEntry, LocalWorkerEntry, WorkerEntry
 from flagrelease_assets.hubs.settings import ClientSettings
+from flagrelease_assets.strict_reading import (
+    MAX_CONFIGURATION_BYTES,
+    RefusedDocumentError,
+    TooLargeError,
+    parse_yaml,
+    read_ordinary,
+)
 
 DEPLOYMENT_VARIABLE = "FLAGRELEASE_DEPLOYMENT"
 DEFAULT_DEPLOYMENT_FILE = "flagrelease.yaml"
-MAX_DEPLOYMENT_BYTES = 1_000_000
 
 
 class DeploymentError(Exception):
@@ -198,16 +203,15 @@ def load_deployment(path: Path | None = None) -> Deployment:
 
 def _read_mapping(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > MAX_DEPLOYMENT_BYTES:
-            raise DeploymentError(f"{path}: larger than {MAX_DEPLOYMENT_BYTES} bytes; not a deployment file")
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(read_ordinary(path, MAX_CONFIGURATION_BYTES))
     except FileNotFoundError as error:
         raise DeploymentError(
             f"{path}: no such file; copy flagrelease.yaml from the project or set {DEPLOYMENT_VARIABLE}"
         ) from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise DeploymentError(f"{path}: not readable as YAML: {reason}") from error
+    except TooLargeError as error:
+        raise DeploymentError(f"{path}: {error}; not a deployment file") from error
+    except (OSError, RefusedDocumentError) as error:
+        raise DeploymentError(f"{path}: not readable as YAML: {error}") from error
     if content is None:
         return {}
     if not isinstance(content, dict):

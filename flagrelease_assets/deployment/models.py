@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from flagrelease_assets.contracts.keys import model_key
+from flagrelease_assets.deployment.remote_code import refuse_trust_in
 from flagrelease_assets.deployment.section import Section
 from flagrelease_assets.hubs.base import ModelReference, ModelSource
 
@@ -32,6 +33,12 @@ class ModelEntry(Section):
     @classmethod
     def _id_makes_a_key(cls, value: str) -> str:
         model_key(value)
+        return value
+
+    @field_validator("vllm_args")
+    @classmethod
+    def _trust_is_said_by_its_own_key(cls, value: list[str]) -> list[str]:
+        refuse_trust_in(value)
         return value
 
     @model_validator(mode="after")

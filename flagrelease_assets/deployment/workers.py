@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 
 from flagrelease_assets.catalog.base import Seconds
 from flagrelease_assets.deployment.models import ModelEntry
+from flagrelease_assets.deployment.remote_code import refuse_trust_in
 from flagrelease_assets.deployment.section import Section
 from flagrelease_assets.redaction import looks_secret
 from flagrelease_assets.workers.config import DockerWorkerConfig, LocalWorkerConfig
@@ -45,6 +46,12 @@ class ReleaseSettings(Section):
     deadlines: dict[str, Seconds] = Field({}, description="Seconds; overrides the catalog's vendor timeouts.")
     operator_search: OperatorSearchSettings = OperatorSearchSettings()
     retries: int = Field(1, ge=0, le=3, description="Further attempts at a job that the harness failed.")
+
+    @field_validator("serve_args")
+    @classmethod
+    def _trusts_no_code(cls, value: list[str]) -> list[str]:
+        refuse_trust_in(value)
+        return value
 
     @field_validator("environment")
     @classmethod

@@ -6,13 +6,13 @@ Does not belong here: where the file comes from.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
 from flagrelease_assets.hubs.problem import LookupProblem
+from flagrelease_assets.strict_reading import parse_json
 
 _TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config")
 """Where multimodal models keep the configuration of their language model."""
@@ -58,9 +58,7 @@ class ConfigFacts(BaseModel):
         others give a number. Raises `LookupProblem` where the text is not a JSON object.
         """
         try:
-            document = json.loads(text)
-        except RecursionError as error:
-            raise LookupProblem("config.json is nested too deeply") from error
+            document = parse_json(text, allow_infinity=True)
         except ValueError as error:
             raise LookupProblem(f"config.json is not valid JSON: {error}") from error
         if not isinstance(document, dict):
@@ -87,8 +85,8 @@ class ConfigFacts(BaseModel):
 
 
 def count_or_none(value: object) -> int | None:
-    """Return a positive whole number as it is, and None for everything else."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+    """Return a positive whole number of at most 64 bits as it is, and None for everything else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63 else None
 
 
 def _first_count(parts: tuple[Mapping[str, object], ...], names: tuple[str, ...]) -> int | None:

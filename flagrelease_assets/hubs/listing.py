@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import httpx
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -88,4 +89,5 @@ def _next_page(headers: httpx.Headers) -> Iterator[httpx.URL]:
     for link in headers.get("link", "").split(","):
         address, _, relation = link.partition(";")
         if 'rel="next"' in relation:
-            yield httpx.URL(address.strip().strip("<>"))
+            with suppress(httpx.InvalidURL):  # a link that is none ends the listing
+                yield httpx.URL(address.strip().strip("<>"))

@@ -16,6 +16,9 @@ from flagrelease_assets.hubs.problem import LookupProblem
 Seconds = Annotated[float, Field(gt=0)]
 
 
+_THIS_MACHINE = ("127.0.0.1", "[::1]", "localhost")
+
+
 class HubAddress(BaseModel):
     """One hub: the base URL of its API and the environment variable that may hold a token for it."""
 
@@ -28,7 +31,7 @@ class HubAddress(BaseModel):
         """Read the token from the environment now; None where there is none.
 
         Raises `LookupProblem` where the value cannot be a token, so that it never reaches an HTTP library
-        whose error message would repeat it.
+        whose error message would repeat it, and where it would cross a network unencrypted.
         """
         value = os.environ.get(self.token_variable, "").strip() if self.token_variable else ""
         if not value:
@@ -37,6 +40,11 @@ class HubAddress(BaseModel):
             raise LookupProblem(
                 f"the value of {self.token_variable} is not a token (blank, control or non-ASCII characters "
                 "inside); set it to the token alone"
+            )
+        if self.endpoint.scheme != "https" and self.endpoint.host not in _THIS_MACHINE:
+            raise LookupProblem(
+                f"{self.endpoint} is not https, and a token is sent over nothing else; "
+                f"give an https endpoint or unset {self.token_variable}"
             )
         return SecretStr(value)
 

@@ -33,6 +33,7 @@ LONGEST_EVIDENCE = 300
 
 _PUNCTUATION = re.compile(r"([\\`*\[\]|~#]|(?<![^\W_])_|_(?![^\W_]))")
 _LINE_START = re.compile(r"^(\d+)([.)])(?=\s|$)|^([-+=])(?=[-+=\s]|$)")
+_RULE = re.compile(r"[|: -]+")
 _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
@@ -69,6 +70,22 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a Markdown table; every cell is escaped."""
     lines = [head, ["-"] * len(head), *([escape(cell) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def bullets(lines: Iterable[str]) -> str:
+    """Return a Markdown list of foreign texts; every one is escaped."""
+    return "\n".join(f"- {escape(line)}" for line in lines)
+
+
+def harmless_table(written: str) -> str:
+    """Return a Markdown table that a worker wrote, with every cell and every other line escaped."""
+    lines = plain(written).splitlines()
+    return "\n".join(line if _RULE.fullmatch(line) else _harmless_row(line) for line in lines)
+
+
+def _harmless_row(line: str) -> str:
+    cells = line.strip().removeprefix("|").removesuffix("|").split("|")
+    return f"| {' | '.join(map(escape, cells))} |" if line.lstrip().startswith("|") else escape(line)
 
 
 def _verdict(report: ReleaseReport) -> str:
@@ -233,7 +250,7 @@ def _reproduce(report: ReleaseReport) -> str:
 
 
 def _bullets(title: str, lines: Iterable[str], otherwise: str) -> str:
-    return _section(title, "\n".join(f"- {escape(line)}" for line in lines) or otherwise)
+    return _section(title, bullets(lines) or otherwise)
 
 
 def _section(title: str, body: str) -> str:

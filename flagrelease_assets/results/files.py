@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from flagrelease_assets.strict_reading import RefusedDocumentError, TooLargeError, read_ordinary
+
 if TYPE_CHECKING:
     from upath import UPath
 
@@ -58,12 +60,10 @@ def read_as(path: UPath, kind: TypeAdapter[T], name: str) -> T | None:
     Raises StoredResultError, which calls the content `name`, for a file that is no such thing.
     """
     try:
-        if path.stat().st_size > MAX_DOCUMENT_BYTES:
-            raise StoredResultError(path, f"larger than {MAX_DOCUMENT_BYTES} bytes")
-        text = path.read_text(encoding="utf-8")
+        text = _read_bounded(path)
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, RefusedDocumentError) as error:
         raise StoredResultError(path, str(error)) from error
     try:
         return kind.validate_json(text)
@@ -72,6 +72,14 @@ def read_as(path: UPath, kind: TypeAdapter[T], name: str) -> T | None:
         key = ".".join(str(part) for part in first["loc"]) or "(top)"
         reason = first["msg"].removeprefix("Value error, ")
         raise StoredResultError(path, f"not a {name}: {key}: {reason}") from error
+
+
+def _read_bounded(path: UPath) -> str:
+    if is_local(path):
+        return read_ordinary(Path(str(path)), MAX_DOCUMENT_BYTES).decode()
+    if path.stat().st_size > MAX_DOCUMENT_BYTES:
+        raise TooLargeError(f"larger than {MAX_DOCUMENT_BYTES} bytes")
+    return path.read_text(encoding="utf-8")
 
 
 def names_in(folder: UPath) -> list[str]:

@@ -6,7 +6,6 @@ Does not belong here: any single kind of worker, jobs, and who a worker is (`con
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +15,7 @@ from typing import Protocol, Self
 from pydantic import ValidationError
 
 from flagrelease_assets.contracts.worker import PythonFacts, WorkerIdentity
+from flagrelease_assets.strict_reading import parse_json
 from flagrelease_assets.workers.config import WorkerTimeouts
 
 PYTHON_NEEDED = (3, 8)
@@ -142,7 +142,7 @@ def ask_python(worker: Worker, python: str) -> PythonFacts:
     completed = worker.execute([python, "-c", _PYTHON_FACTS])
     hint = f"set `python` of worker {worker.name!r} to the interpreter that has the stack"
     try:
-        facts = PythonFacts.model_validate(json.loads(completed.stdout))
+        facts = PythonFacts.model_validate(parse_json(completed.stdout))
     except (ValueError, ValidationError):
         raise WorkerError(
             WorkerProblem.PYTHON_MISSING,

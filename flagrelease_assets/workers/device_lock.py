@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from container_scripts.device_lock import ALL_DEVICES
 from container_scripts.document import utc_now
 from container_scripts.processes import ProcessId, boot_id, is_alive, read_process
+from flagrelease_assets.strict_reading import parse_json
 from flagrelease_assets.workers.base import Worker, WorkerError, WorkerProblem
 from flagrelease_assets.workers.job_models import LEASE_S
 from flagrelease_assets.workers.jobs import SCRIPTS_ROOT, upload_scripts
@@ -191,7 +192,7 @@ def _ask(worker: Worker, scripts_root: Path, command: str, request: dict[str, An
             "check `lock_root` and disk space",
         )
     try:
-        answer = json.loads(completed.stdout)
+        answer = parse_json(completed.stdout)
     except ValueError:
         answer = None
     if not isinstance(answer, dict):

@@ -16,12 +16,12 @@ import docker
 import docker.errors
 import requests
 import urllib3.exceptions
-from docker.tls import TLSConfig
 
 from flagrelease_assets.contracts.worker import PythonFacts, WorkerIdentity
 from flagrelease_assets.workers.archives import pack, too_large, unpack
 from flagrelease_assets.workers.base import TMPFS_HINT, Completed, WorkerError, WorkerProblem, ask_python
-from flagrelease_assets.workers.config import DockerWorkerConfig, TlsConfig, WorkerTimeouts
+from flagrelease_assets.workers.config import DockerWorkerConfig, WorkerTimeouts
+from flagrelease_assets.workers.docker_connection import connect
 
 MAX_OUTPUT_BYTES = 64 << 20
 """The most a short command may print."""
@@ -203,16 +203,7 @@ class DockerWorker:
 
     def _connected(self) -> docker.DockerClient:
         if self._client is None:
-            config, limit = self._config, round(self.timeouts.connect_s) or 1
-            if config.engine is None:
-                self._client = docker.from_env(timeout=limit, use_ssh_client=True)
-            else:
-                self._client = docker.DockerClient(
-                    base_url=config.engine,
-                    timeout=limit,
-                    tls=_tls(config.tls) if config.tls else False,
-                    use_ssh_client=config.engine.startswith("ssh://"),
-                )
+            self._client = connect(self._config, round(self.timeouts.connect_s) or 1)
         return self._client
 
     def _explain(self, error: BaseException, what: str) -> BaseException:
@@ -259,21 +250,6 @@ class DockerWorker:
 
     def _engine(self) -> str:
         return f"the Docker engine at {self._config.engine}" if self._config.engine else "the Docker engine"
-
-
-def _tls(config: TlsConfig) -> TLSConfig:
-    pair = (str(config.client_cert), str(config.client_key)) if config.client_cert else None
-    kind = _OwnAuthority if config.ca_cert else TLSConfig
-    return kind(client_cert=pair, ca_cert=str(config.ca_cert) if config.ca_cert else None, verify=True)
-
-
-class _OwnAuthority(TLSConfig):
-    """TLS with the configured authority alone: a CA bundle in the environment would win over it."""
-
-    def configure_client(self, client: docker.APIClient) -> None:
-        """Set up the connection, deaf to the environment's certificates and proxies."""
-        super().configure_client(client)
-        client.trust_env = False
 
 
 def _container_is_missing(error: docker.errors.NotFound) -> bool:

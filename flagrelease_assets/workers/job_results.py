@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flagrelease_assets.strict_reading import RefusedDocumentError, parse_json
 from flagrelease_assets.workers.job_models import ResultProblem
 
 
@@ -26,11 +27,11 @@ class JobResult:
 def parse_result(text: str, run_token: str) -> JobResult:
     """Return the document in ``text`` if it is one JSON object with this ``run_token``."""
     try:
-        document = json.loads(text)
+        document = parse_json(text)
     except json.JSONDecodeError as error:
         return JobResult(problem="truncated" if _breaks_off(text, error) else "not_json", detail=str(error))
-    except RecursionError:
-        return JobResult(problem="not_json", detail="nested too deeply")
+    except RefusedDocumentError as error:
+        return JobResult(problem="not_json", detail=str(error))
     if not isinstance(document, dict):
         return JobResult(problem="not_json", detail=f"a JSON {type(document).__name__}, not an object")
     if document.get("run_token") != run_token:

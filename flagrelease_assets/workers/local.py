@@ -6,6 +6,7 @@ Does not belong here: anything that other kinds of worker share.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import stat
@@ -17,6 +18,7 @@ from typing import Self
 
 from flagrelease_assets.contracts.worker import PythonFacts, WorkerIdentity
 from flagrelease_assets.redaction import looks_secret
+from flagrelease_assets.strict_reading import RefusedDocumentError, TooLargeError, read_ordinary
 from flagrelease_assets.workers.archives import too_large
 from flagrelease_assets.workers.base import Completed, WorkerError, WorkerProblem, ask_python
 from flagrelease_assets.workers.config import LocalWorkerConfig, WorkerTimeouts
@@ -93,6 +95,7 @@ class LocalWorker:
         """Write ``files`` into ``folder``."""
         target = Path(folder)
         try:
+            self._refuse_the_folder_of_another()
             target.mkdir(mode=0o700, parents=True, exist_ok=True)
             for name, content in files.items():
                 part = target / f"{name}.part"
@@ -105,6 +108,20 @@ class LocalWorker:
                 f"cannot write to {folder}: {error}",
                 "check `work_root` and disk space",
             ) from error
+
+    def _refuse_the_folder_of_another(self) -> None:
+        """Refuse a work root that another user made where everybody may, to have programs changed there."""
+        root = Path(self.work_root)
+        if not root.parent.is_dir() or not root.parent.stat().st_mode & stat.S_IWOTH:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            owners = {root.lstat().st_uid, root.stat().st_uid}
+            if owners - {0, os.geteuid()}:
+                raise WorkerError(
+                    WorkerProblem.TRANSFER,
+                    f"{root} belongs to another user",
+                    "set `work_root` to a folder of your own",
+                )
 
     def read_file(self, path: str, *, max_bytes: int) -> bytes:
         """Return the content of one ordinary file."""
@@ -136,16 +153,12 @@ class LocalWorker:
 
 def _read_ordinary(path: Path, max_bytes: int) -> bytes:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        return read_ordinary(path, max_bytes, follow_links=False)
     except FileNotFoundError:
         raise WorkerError(WorkerProblem.FILE_MISSING, f"there is no file {path}") from None
     except OSError as error:
         raise WorkerError(WorkerProblem.TRANSFER, f"cannot read {path}: {error}") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise WorkerError(WorkerProblem.TRANSFER, f"refused to read {path}: it is no ordinary file")
-    with os.fdopen(descriptor, "rb") as handle:
-        content = handle.read(max_bytes + 1)
-    if len(content) > max_bytes:
-        raise too_large(str(path), max_bytes)
-    return content
+    except TooLargeError:
+        raise too_large(str(path), max_bytes) from None
+    except RefusedDocumentError as error:
+        raise WorkerError(WorkerProblem.TRANSFER, f"refused to read {path}: it is {error}") from error

@@ -6,11 +6,11 @@ Does not belong here: anything that loads a framework or may take long: that is 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from flagrelease_assets.strict_reading import parse_json
 from flagrelease_assets.workers.base import Worker, WorkerError, WorkerProblem
 from flagrelease_assets.workers.jobs import SCRIPTS_ROOT, upload_scripts
 
@@ -29,7 +29,7 @@ def observe(
     completed = worker.execute(argv, timeout_s=timeout_s)
     lines = completed.stdout.decode("utf-8", "replace").strip().splitlines()
     try:
-        document = json.loads(lines[-1])
+        document = parse_json(lines[-1])
     except (IndexError, ValueError):
         document = None
     if not isinstance(document, dict):

@@ -145,7 +145,10 @@ def test_two_guilty_operators_are_both_found_the_known_one_first(full_stack: Ful
     assert diff.operator_search is not None
     assert sorted(diff.operator_search.names) == ["argmax", "embedding"]
     assert diff.operator_search.verified
-    assert recommended == Stack.REDUCED
+    assert diff.reduced_stack is not None
+    # Nothing of FlagGems is left that this model would run: that is no stack with FlagGems any more.
+    assert (diff.reduced_stack.works, diff.reduced_stack.conclusion) == (False, "STACK_NOT_ACTIVE")
+    assert recommended == Stack.BASE
 
 
 def test_an_engine_that_dies_right_after_its_startup_is_noticed_and_base_is_recommended(

@@ -10,7 +10,9 @@ from pathlib import Path
 PROJECT = Path(__file__).parents[2]
 DOCS = PROJECT / "docs"
 EXAMPLES = DOCS / "examples"
-PAGES = sorted([PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *DOCS.glob("*.md")])
+PAGES = sorted(
+    [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", PROJECT / "SECURITY.md", *DOCS.glob("*.md")]
+)
 
 _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<info>[^\n`]+)\n(?P<body>.*?)^(?P=indent)```$", re.DOTALL | re.MULTILINE

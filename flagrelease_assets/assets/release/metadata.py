@@ -25,6 +25,7 @@ from flagrelease_assets.contracts import (
 from flagrelease_assets.contracts.common import StepDocument
 from flagrelease_assets.contracts.model_run import PhaseDocument
 from flagrelease_assets.contracts.operator_search import OperatorSearch
+from flagrelease_assets.reporting.markdown import bullets, harmless_table
 from flagrelease_assets.results.store import ResultStore
 
 Metadata = dict[str, Any]
@@ -165,7 +166,7 @@ def _diff(document: DiffAnalysis) -> Metadata:
         "conclusion": document.conclusion,
         "detail": document.detail,
         "multichip_component": document.multichip_component or "none",
-        "reasons": dg.MetadataValue.md("\n".join(f"- {reason}" for reason in document.reasons) or "none"),
+        "reasons": dg.MetadataValue.md(bullets(document.reasons) or "none"),
         "arms": _table(
             ("arm", "phase", "verdict", "reason"),
             [
@@ -197,7 +198,9 @@ def _benchmark(document: BenchmarkMetrics) -> Metadata:
     metadata: Metadata = {
         "stack": document.stack.value,
         "profiles_passed": document.performance.profiles_passed,
-        "summary": dg.MetadataValue.md(document.performance.summary_table or "no profile ran"),
+        "summary": dg.MetadataValue.md(
+            harmless_table(document.performance.summary_table) or "no profile ran"
+        ),
     }
     if document.performance.startup_s is not None:
         metadata["startup_s"] = float(document.performance.startup_s)
@@ -218,7 +221,7 @@ def _report(document: ReleaseReport) -> Metadata:
         "conclusion": document.conclusion,
         "recommended_stack": document.steps.model_verify.recommended_stack.value,
         "profiles_passed": document.steps.perf_test.profiles_passed,
-        "findings": dg.MetadataValue.md("\n".join(f"- {finding}" for finding in document.findings) or "none"),
+        "findings": dg.MetadataValue.md(bullets(document.findings) or "none"),
         **({"waived": len(document.waived)} if document.waived else {}),
         **(
             {"verdict_without_waivers": document.verdict_without_waivers.value}

@@ -83,6 +83,13 @@ def test_of_several_suspects_only_those_that_fail_alone_stay_guilty() -> None:
     assert search(OPERATORS, stack, suspects=["operator_9", "operator_10"]).guilty == {"operator_9"}
 
 
+def test_a_known_guilty_operator_is_not_searched_again_beside_a_new_one() -> None:
+    stack = SimulatedStack({"operator_9"}, {"operator_123"})
+    found = search(OPERATORS, stack, suspects=["operator_9"])
+    assert found.guilty == {"operator_9", "operator_123"}
+    assert len(stack.asked) <= 3 + 9 + 2
+
+
 @given(st.sets(st.sampled_from(OPERATORS[:40]), min_size=2, max_size=3))
 def test_operators_that_fail_only_together_are_one_unit(pair: set[str]) -> None:
     found = search(OPERATORS[:40], SimulatedStack(pair))
