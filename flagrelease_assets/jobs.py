@@ -43,8 +43,8 @@ CLOSURES = {
 }
 """The closure jobs by name: one for every step that somebody may want as an end in itself."""
 
-TARGETS = {**{name: closure.target for name, closure in CLOSURES.items()}, REPORT_JOB: REPORT_STEP}
-"""The step that a job of one vendor and model ends with, by job."""
+TARGETS = {name: closure.target for name, closure in CLOSURES.items()}
+"""The step that a closure job ends with, by job."""
 
 
 def closure_of(steps: Iterable[str]) -> dg.AssetSelection:

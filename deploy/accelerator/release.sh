@@ -29,7 +29,6 @@ if [ "$mode" = graphs ]; then
   one release-graphs HuggingFaceTB/SmolLM2-135M-Instruct release
 else
   one release-eager HuggingFaceTB/SmolLM2-135M-Instruct-eager verify
-  one report-eager HuggingFaceTB/SmolLM2-135M-Instruct-eager report
   for failure in missing-path too-long-context unknown-architecture more-devices-than-there-are too-much-cache; do
     one failure-$failure failures/$failure run_a
   done

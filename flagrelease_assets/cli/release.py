@@ -27,7 +27,7 @@ def release(
     job: Annotated[
         str,
         typer.Option(
-            help="release, verify (no benchmark), report (of what is stored), or the job of one step: "
+            help="release, verify (no benchmark), or the job of one step: "
             "install, environment, snapshot, run_a, run_b, compare, benchmark, accuracy."
         ),
     ] = "release",

@@ -85,12 +85,19 @@ def job_finding(
             traceback=result.traceback if result and ended.reason not in OUT_OF_TIME else None,
             logs=tuple((name, text[-MAX_LOG_CHARACTERS:]) for name, text in logs.items()),
             exit_code=ended.code,
-            signal=ended.signal,
+            signal=ended.signal or _signal_of_server(result),
             ended_by=ended.reason,
             category=f"result_{outcome.result_problem or 'wrong_shape'}" if unusable else named,
         )
     )
     return ErrorRecord.model_validate(record.to_dict())
+
+
+def _signal_of_server(result: JobResult | None) -> int | None:
+    """Return the signal that ended the server or engine that a program watched, if one did."""
+    ending = (result.model_extra or {}).get("exit") if result else None
+    signal = ending.get("signal") if isinstance(ending, dict) else None
+    return signal if isinstance(signal, int) else None
 
 
 def _said(result: JobResult | None, otherwise: str | None) -> str | None:

@@ -64,3 +64,18 @@ def test_a_job_that_failed_by_itself_is_judged_by_what_it_said() -> None:
     said = JobResult(status="FAIL", error="torch.OutOfMemoryError: CUDA out of memory.")
     record = job_finding("run_b_result", "offline", outcome("exited", 1), said, None, {})
     assert (record.category, record.component) == ("oom", "memory")
+
+
+def test_a_server_that_was_killed_is_a_killed_process_whatever_its_last_line_was() -> None:
+    # Seen on an H100: a server killed while it loaded was reported with the line on which its log broke off.
+    said = JobResult.model_validate(
+        {
+            "status": "FAIL",
+            "error": "the server was ended by signal 9 by itself; its log says: - fl -> vllm_fl:register",
+            "exit": {"code": None, "signal": 9},
+        }
+    )
+    log = {"serve.server.log": "INFO 11-26 20:02:09 [__init__.py:46] - fl -> vllm_fl:register\n"}
+    record = job_finding("run_a_result", "serve", outcome("exited", 1), said, None, log)
+    assert (record.category, record.component) == ("killed", "unknown")
+    assert "signal 9" in record.cause
