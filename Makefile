@@ -16,7 +16,7 @@ E2E_TIMEOUT := 1800
 FUZZ_SECONDS ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-ui ui test test-unit test-integration test-faults test-e2e lint typecheck audit fuzz bench clean
+.PHONY: help venv demo demo-ui ui test test-unit test-integration test-faults test-e2e lint typecheck audit fuzz bench soak clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ fuzz: venv ## throw mutated input at the parsers, FUZZ_SECONDS (20) each; needs 
 
 bench: venv ## measure flagrelease itself
 	$(BIN)/python -m benchmarks
+
+soak: venv ## make 200 releases with random faults, and count what is left (up to 20 minutes)
+	$(BIN)/python -m benchmarks.soak
 
 clean: ## remove what was installed and generated; the demo's models and results (.flagrelease) stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -132,8 +132,8 @@ def test_the_guilty_operator_is_found_and_the_stack_without_it_is_recommended(fu
     assert (diff.conclusion, diff.multichip_component) == ("OUTPUT_DIVERGENCE", "FlagGems")
     assert diff.operator_search is not None
     assert (diff.operator_search.guilty, diff.operator_search.verified) == ([["embedding"]], True)
-    assert diff.operator_search.operators == 32
-    assert diff.operator_search.starts <= diff.operator_search.starts_bound == 8
+    assert diff.operator_search.operators == 16
+    assert diff.operator_search.starts <= diff.operator_search.starts_bound == 7
     assert diff.reduced_stack is not None
     assert diff.reduced_stack.flags["VLLM_FL_FLAGOS_BLACKLIST"] == "embedding"
     assert diff.reduced_stack.works
