@@ -1,0 +1,56 @@
+"""The search for guilty operators in the report: what was found, and every engine start that led to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+
+from flagrelease_assets.contracts import DiffAnalysis, ReleaseReport, StepDocument
+from flagrelease_assets.reporting.html import report_html
+from flagrelease_assets.reporting.markdown import report_markdown
+from tests.unit.reporting import factories
+
+EVIDENCE = Path(__file__).parents[3] / "docs" / "evidence" / "h100-eager" / "diff_analysis.json"
+
+
+def written(diff: DiffAnalysis | None) -> list[str]:
+    """Return both forms of a report whose comparison is ``diff``."""
+    documents: dict[str, StepDocument] = factories.documents()
+    if diff:
+        documents["diff_analysis"] = diff
+    report: ReleaseReport = factories.report()
+    return [report_markdown(report, documents), report_html(report, documents)]
+
+
+@pytest.fixture
+def recorded() -> DiffAnalysis:
+    return TypeAdapter(DiffAnalysis).validate_json(EVIDENCE.read_text(encoding="utf-8"))
+
+
+def test_the_guilty_operator_and_the_number_of_engine_starts_are_said(recorded: DiffAnalysis) -> None:
+    for page in written(recorded):
+        assert "Guilty, proven both ways: mul" in page
+        assert "21 engine starts" in page
+
+
+def test_every_engine_start_is_a_row_with_what_was_on_and_what_it_showed(recorded: DiffAnalysis) -> None:
+    for page in written(recorded):
+        assert "none on" in page
+        assert "only mul on" in page
+        assert "all on but mul" in page
+        assert page.count("fails as the full stack does") == 3
+        assert page.count("works as base does") == 18
+
+
+def test_a_release_without_a_search_has_no_such_section() -> None:
+    for page in written(None):
+        assert "Guilty operators" not in page
+
+
+def test_a_hostile_reason_of_an_engine_start_stays_text(recorded: DiffAnalysis) -> None:
+    assert recorded.operator_search is not None
+    recorded.operator_search.trials[0].reason = "<script>alert(1)</script> | `x`"
+    for page in written(recorded):
+        assert "<script>alert(1)</script>" not in page
