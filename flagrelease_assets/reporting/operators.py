@@ -41,8 +41,7 @@ def search_summary(release: ReleaseDocuments) -> str:
     search = search_of(release)
     if search is None:
         return ""
-    bound = f" (at most {search.starts_bound} are needed)" if search.starts_bound else ""
-    took = f"{search.starts} engine starts{bound}, {duration(search.seconds or None)}."
+    took = f"{search.starts} engine starts{_against_bound(search)}, {duration(search.seconds or None)}."
     if not search.names:
         named = "No operator is named"
     elif search.verified:
@@ -50,6 +49,14 @@ def search_summary(release: ReleaseDocuments) -> str:
     else:
         named = f"Guilty, not proven both ways: {', '.join(search.names)}"
     return f"{named}. Of {search.operators} operators; {took}"
+
+
+def _against_bound(search: OperatorSearch) -> str:
+    if not search.starts_bound:
+        return ""
+    if search.at_once > 1:
+        return f", {search.at_once} at once (one by one at most {search.starts_bound})"
+    return f" (at most {search.starts_bound})"
 
 
 def trial_rows(release: ReleaseDocuments) -> list[TrialRow]:

@@ -21,7 +21,7 @@ def written(diff: DiffAnalysis | None) -> list[str]:
     if diff:
         documents["diff_analysis"] = diff
     report: ReleaseReport = factories.report()
-    return [report_markdown(report, documents), report_html(report, documents)]
+    return [report_markdown(report, documents).replace("\\", ""), report_html(report, documents)]
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def recorded() -> DiffAnalysis:
 def test_the_guilty_operator_and_the_number_of_engine_starts_are_said(recorded: DiffAnalysis) -> None:
     for page in written(recorded):
         assert "Guilty, proven both ways: mul" in page
-        assert "21 engine starts" in page
+        assert "21 engine starts, 7 at once (one by one at most 12), 7 min 37 s" in page
 
 
 def test_every_engine_start_is_a_row_with_what_was_on_and_what_it_showed(recorded: DiffAnalysis) -> None:
