@@ -45,7 +45,8 @@ def ui(
     if serving:
         commands.append([sys.executable, "-m", "flagrelease_assets.cli", "pages", "--port", str(serving)])
     console.print(f"UI at http://127.0.0.1:{port} (instance {home}); end it with Ctrl-C", highlight=False)
-    signal.signal(signal.SIGTERM, _end)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background job is born ignoring SIGINT
+        signal.signal(number, _end)
     raise typer.Exit(_run_together(commands))
 
 
