@@ -32,13 +32,16 @@ def check_worker(
     entry = settings.worker(vendor)
     with open_worker(entry, withheld=settings.secrets) as worker:
         identity = worker.identity().model_dump(mode="json")
-        facts = observe(worker, "worker_identity", timeout_s=entry.timeouts.command_s)
         facts_of_vendor, probes = settings.catalog.vendors[vendor], settings.catalog.probe_limits
+        variables = {**facts_of_vendor.environment, **entry.environment}
+        facts = observe(worker, "worker_identity", timeout_s=entry.timeouts.command_s, env=variables)
         profiles = len(settings.catalog.profiles_for(vendor))
         budget = budget_of(facts_of_vendor, entry, profiles=profiles, probes_s=probes)
         holders = holders_of(worker, entry.lock_root)
         limit = timeouts_of(facts_of_vendor, entry).collect_environment(probes)
-        environment = observe(worker, "collect_env_info", ["--vendor", vendor], timeout_s=limit)
+        environment = observe(
+            worker, "collect_env_info", ["--vendor", vendor], timeout_s=limit, env=variables
+        )
     if as_json:
         print_json(
             {

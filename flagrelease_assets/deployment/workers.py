@@ -39,7 +39,9 @@ class ReleaseSettings(Section):
     smoke_model: ModelEntry | None = Field(None, description="Replaces the vendor's smoke model.")
     model_root: str = Field("/data/models", description="Where hub models are downloaded in the worker.")
     minimum_free_gb: float = Field(10.0, gt=0, description="Free disk in GB that an install needs.")
-    environment: dict[str, str] = Field({}, description="Extra variables for every model run.")
+    environment: dict[str, str] = Field(
+        {}, description="Extra variables of model runs and of the vendor's tools."
+    )
     serve_args: list[str] = Field([], description="Extra `vllm serve` arguments for every model.")
     benchmark_repeats: int = Field(1, ge=1, le=20, description="Measurements of each benchmark profile.")
     pip_args: list[str] = Field([], description="Extra `pip install` arguments.")

@@ -6,7 +6,7 @@ Does not belong here: anything that loads a framework or may take long: that is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,13 @@ def observe(
     arguments: Sequence[str] = (),
     *,
     timeout_s: float,
+    env: Mapping[str, str] | None = None,
     scripts_root: Path = SCRIPTS_ROOT,
 ) -> dict[str, Any]:
     """Run a quick program and return the document that it prints; raises WorkerError if it prints none."""
     folder = upload_scripts(worker, scripts_root)
     argv = [worker.python().executable, f"{folder}/{program}.py", *arguments]
-    completed = worker.execute(argv, timeout_s=timeout_s)
+    completed = worker.execute(argv, timeout_s=timeout_s, env=env)
     lines = completed.stdout.decode("utf-8", "replace").strip().splitlines()
     try:
         document = parse_json(lines[-1])

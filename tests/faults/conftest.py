@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -11,7 +13,13 @@ from flagrelease_assets.demo.progress import DemoError
 from flagrelease_assets.workers.base import Worker
 from flagrelease_assets.workers.config import DockerWorkerConfig, LocalWorkerConfig
 from flagrelease_assets.workers.local import LocalWorker
-from tests.faults.machinery import TIMEOUTS, BreakingDockerWorkerDouble, make_toy_scripts
+from tests.faults.machinery import (
+    TIMEOUTS,
+    WORKER_KINDS,
+    BreakingDockerWorkerDouble,
+    Place,
+    make_toy_scripts,
+)
 from tests.faults.own_engine import PYTHON, FaultyEngine, own_engine, why_no_own_engine
 from tests.integration.rig import Rig
 from tests.requirements import cannot_test
@@ -54,7 +62,7 @@ def local_worker(tmp_path: Path) -> LocalWorker:
     )
 
 
-@pytest.fixture(params=["local", "docker"])
+@pytest.fixture(params=WORKER_KINDS)
 def worker(request: pytest.FixtureRequest) -> Worker:
     """A worker of each kind."""
     found: Worker = request.getfixturevalue(f"{request.param}_worker")
@@ -66,7 +74,34 @@ def scripts_root(tmp_path: Path) -> Path:
     return make_toy_scripts(tmp_path)
 
 
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield Rig(tmp_path, instance)
+@pytest.fixture(scope="session")
+def place(request: pytest.FixtureRequest) -> Place:
+    """Opens a place for workers of either kind, with the folder that host and worker share."""
+
+    @contextmanager
+    def opened(kind: str, folder: Path) -> Iterator[dict[str, Any]]:
+        if kind == "local":
+            yield {"kind": "local"}
+            return
+        engine: FaultyEngine = request.getfixturevalue("engine")
+        made = engine.run(folder)
+        try:
+            yield {
+                "kind": "docker",
+                "container": str(made.name),
+                "engine": engine.address,
+                "python": PYTHON,
+            }
+        finally:
+            engine.remove(made)
+
+    return opened
+
+
+@pytest.fixture(params=WORKER_KINDS)
+def rig(request: pytest.FixtureRequest, place: Place, tmp_path: Path) -> Iterator[Rig]:
+    """An installation whose worker is this machine, and one whose worker is a container."""
+    if "small_disk" in request.fixturenames:  # is mounted before a container is made that shall see it
+        request.getfixturevalue("small_disk")
+    with dg.DagsterInstance.ephemeral() as instance, place(request.param, tmp_path) as where:
+        yield Rig(tmp_path, instance, place=where)

@@ -6,6 +6,7 @@ import json
 import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +23,10 @@ from tests.integration.rig import Rig
 PATIENCE_S = 60
 TIMEOUTS = WorkerTimeouts(connect_s=10, command_s=20, copy_s=20, reconnect_s=60, busy_s=2)
 T = TypeVar("T")
+
+WORKER_KINDS = ("local", "docker")
+Place = Callable[[str, Path], AbstractContextManager[dict[str, Any]]]
+"""Opens the place of a worker of this kind that shares this folder; gives its keys in a deployment file."""
 
 TOY_PROGRAM = '''
 """Runs the code that its test gives it, with ``argv``, ``output`` and ``token`` at hand."""

@@ -44,6 +44,7 @@ IMAGE = "flagrelease-faults:empty"
 SYSTEM_FOLDERS = ("/bin", "/lib", "/lib64", "/usr")
 PYTHON = f"{sys.base_prefix}/bin/python3"
 START_LIMIT_S = 60
+CONTAINER_LIFE_S = 3600
 START_ATTEMPTS = 3
 
 
@@ -106,12 +107,14 @@ class FaultyEngine:
         _wait_until_gone(containerd)
         (self.folder / "exec" / "containerd" / "containerd.pid").unlink(missing_ok=True)
 
-    def run(self, **options: Any) -> Container:
-        """Run a worker container of a name and label of our own."""
+    def run(self, shared: Path | None = None, **options: Any) -> Container:
+        """Run a worker container of a name and label of our own, with ``shared`` under its path here."""
         mounts = {folder: {"bind": folder, "mode": "ro"} for folder in (*SYSTEM_FOLDERS, sys.base_prefix)}
+        if shared:
+            mounts[str(shared)] = {"bind": str(shared), "mode": "rw"}
         made = self.client.containers.run(
             IMAGE,
-            ["sleep", "600"],
+            ["sleep", str(CONTAINER_LIFE_S)],
             name=f"flagrelease-faults-{secrets.token_hex(4)}",
             labels={LABEL: "1"},
             detach=True,

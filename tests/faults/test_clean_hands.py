@@ -16,7 +16,7 @@ from flagrelease_assets.contracts import ModelRun
 from flagrelease_assets.contracts.common import Status
 from tests.doubles import vllm_on_path
 from tests.doubles.instant_scripts import FULL_STACK
-from tests.faults.machinery import assert_clean, make_breakable, sabotage
+from tests.faults.machinery import WORKER_KINDS, Place, assert_clean, make_breakable, sabotage
 from tests.integration.rig import Rig
 
 SMI = """#!/bin/sh
@@ -39,16 +39,18 @@ class Devices:
         self.levels.write_text("".join(f"{index}, {used}\n" for index, used in enumerate(used_mb)))
 
 
-@pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rig, Devices]]:
+@pytest.fixture(scope="module", params=WORKER_KINDS)
+def machine(
+    request: pytest.FixtureRequest, place: Place, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Rig, Devices]]:
     """An installation with one clean release on two devices, whose Run A the tests repeat."""
     folder = tmp_path_factory.mktemp("machine")
-    with dg.DagsterInstance.ephemeral() as instance, pytest.MonkeyPatch.context() as patch:
+    with dg.DagsterInstance.ephemeral() as instance, place(request.param, folder) as where:
         devices = Devices(folder)
         devices.show(100, 200)
-        patch.setenv("PATH", f"{devices.folder}:{os.environ['PATH']}")
-        rig = Rig(folder, instance)
-        rig.workers = {"nvidia": {**rig.local_worker("nvidia"), "timeouts": {"busy_s": 1}}}
+        rig = Rig(folder, instance, place=where)
+        path = {"PATH": f"{devices.folder}:{os.environ['PATH']}"}
+        rig.workers = {"nvidia": {**rig.new_worker("nvidia"), "timeouts": {"busy_s": 1}, "environment": path}}
         rig.answer(FULL_STACK)
         make_breakable(rig, "run_offline_inference")
         assert rig.run(job="verify", vendor="nvidia").success

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -16,13 +17,19 @@ from container_scripts.processes import living_in_session, send_signal
 from flagrelease_assets.contracts import ReleaseReport
 from flagrelease_assets.contracts.common import Status
 from flagrelease_assets.results.store import ResultStore
-from tests.faults.machinery import assert_clean_below, sabotage_scripts, wait_for
+from tests.faults.machinery import WORKER_KINDS, Place, assert_clean_below, sabotage_scripts, wait_for
 from tests.integration.services import environment, tool
 
 __all__ = ["environment"]
 
 LIMIT_S = 240
 MODELS = ("org--a", "org--b")
+
+
+@pytest.fixture(params=WORKER_KINDS)
+def worker_place(request: pytest.FixtureRequest, place: Place, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    with place(request.param, tmp_path) as where:
+        yield where
 
 
 @pytest.fixture

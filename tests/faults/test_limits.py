@@ -80,7 +80,7 @@ def test_checking_a_worker_says_the_longest_release_and_who_holds_the_devices(ri
 
 def test_more_attempts_and_longer_deadlines_make_the_budget_longer(rig: Rig) -> None:
     def total(**worker: Any) -> float:
-        rig.workers["cpu"] = {**rig.local_worker("cpu"), **worker}
+        rig.workers["cpu"] = {**rig.new_worker("cpu"), **worker}
         rig.deployment_file.write_text(yaml.safe_dump({"workers": rig.workers}))
         deployment = load_deployment(rig.deployment_file)
         catalog = deployment.catalog

@@ -13,15 +13,18 @@ from flagrelease_assets.contracts import ModelRun
 from flagrelease_assets.contracts.common import Status
 from flagrelease_assets.deployment import LocalWorkerEntry
 from tests.doubles.instant_scripts import HEALTHY
-from tests.faults.machinery import assert_clean, make_breakable, sabotage
+from tests.faults.machinery import WORKER_KINDS, Place, assert_clean, make_breakable, sabotage
 from tests.integration.rig import Rig
 
 
-@pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+@pytest.fixture(scope="module", params=WORKER_KINDS)
+def released(
+    request: pytest.FixtureRequest, place: Place, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Rig]:
     """An installation with one clean release, whose Run A the tests repeat with a fault."""
-    with dg.DagsterInstance.ephemeral() as instance:
-        rig = Rig(tmp_path_factory.mktemp("released"), instance)
+    folder = tmp_path_factory.mktemp("released")
+    with dg.DagsterInstance.ephemeral() as instance, place(request.param, folder) as where:
+        rig = Rig(folder, instance, place=where)
         make_breakable(rig, "test_serve_mode")
         assert rig.run(job="verify").success
         yield rig
@@ -29,7 +32,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 
 def run_a(rig: Rig, **worker: Any) -> ModelRun:
     """Repeat Run A, with these settings of the worker."""
-    rig.workers["cpu"] = {**rig.local_worker("cpu"), "retries": 0, **worker}
+    rig.workers["cpu"] = {**rig.new_worker("cpu"), "retries": 0, **worker}
     rig.write_deployment()
     rig.materialize("run_a_result", force=True)
     return rig.document(ModelRun, "run_a_result")

@@ -7,9 +7,9 @@ import dagster as dg
 import pytest
 
 from tests.integration.rig import Rig
-from tests.integration.services import daemon, environment, webserver
+from tests.integration.services import daemon, environment, webserver, worker_place
 
-__all__ = ["daemon", "environment", "webserver"]
+__all__ = ["daemon", "environment", "webserver", "worker_place"]
 
 
 @pytest.fixture

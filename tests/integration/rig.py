@@ -45,12 +45,14 @@ class Rig:
     instance: dg.DagsterInstance
     models: list[dict[str, Any]] = field(default_factory=lambda: [TOY])
     workers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    place: dict[str, Any] = field(default_factory=lambda: {"kind": "local"})
+    """Where workers are: their keys in the deployment file, beside their folders below `folder`."""
     network: dict[str, str] = field(default_factory=dict)
     messages: list[tuple[str, str]] = field(default_factory=list)
     scripts: Path | None = None
 
     def __post_init__(self) -> None:
-        self.workers = self.workers or {"cpu": self.local_worker("cpu")}
+        self.workers = self.workers or {"cpu": self.new_worker("cpu")}
         self.answer({})
 
     @property
@@ -61,9 +63,9 @@ class Rig:
     def resource(self) -> DeploymentResource:
         return DeploymentResource(path=str(self.deployment_file), scripts_root=str(self.scripts))
 
-    def local_worker(self, name: str) -> dict[str, Any]:
+    def new_worker(self, name: str) -> dict[str, Any]:
         return {
-            "kind": "local",
+            **self.place,
             "work_root": str(self.folder / f"worker-{name}"),
             "lock_root": str(self.folder / "locks"),
         }

@@ -28,7 +28,15 @@ MODELS = ("org--a", "org--b", "org--c")
 
 
 @pytest.fixture
-def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def worker_place() -> dict[str, Any]:
+    """Where the workers are: their keys in the deployment file, beside their folders."""
+    return {"kind": "local"}
+
+
+@pytest.fixture
+def environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, worker_place: dict[str, Any]
+) -> dict[str, str]:
     """A $DAGSTER_HOME with the project's dagster.yaml, a deployment of two workers, and a workspace."""
     home = tmp_path / "home"
     home.mkdir()
@@ -37,7 +45,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
         "results": "results",
         "workers": {
             vendor: {
-                "kind": "local",
+                **worker_place,
                 "work_root": str(tmp_path / f"worker-{vendor}"),
                 "lock_root": str(tmp_path / "locks"),
             }

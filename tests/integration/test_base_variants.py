@@ -46,7 +46,7 @@ def answers(plugins: list[str], working: str) -> dict[str, Any]:
 def test_the_first_base_that_answers_is_chosen_recorded_and_used_by_run_a(
     rig: Rig, plugins: list[str], working: str, variant: str
 ) -> None:
-    rig.workers = {"ascend": rig.local_worker("ascend")}
+    rig.workers = {"ascend": rig.new_worker("ascend")}
     rig.answer(answers(plugins, working))
     rig.run(job="verify", vendor="ascend")
     environment = rig.document(EnvVerification, "env_verification", "ascend")
@@ -58,7 +58,7 @@ def test_the_first_base_that_answers_is_chosen_recorded_and_used_by_run_a(
 
 
 def test_a_chip_that_vllm_supports_by_itself_has_one_base_and_asks_for_no_other(rig: Rig) -> None:
-    rig.workers = {"nvidia": rig.local_worker("nvidia")}
+    rig.workers = {"nvidia": rig.new_worker("nvidia")}
     rig.answer(answers(["fl"], "fl"))
     rig.run(job="verify", vendor="nvidia")
     environment = rig.document(EnvVerification, "env_verification", "nvidia")

@@ -16,7 +16,7 @@ CONFIG = {"version": "0.24.0", "arguments": {"max_model_len": 2048}}
 
 @pytest.fixture
 def nvidia(rig: Rig) -> Rig:
-    rig.workers = {"nvidia": rig.local_worker("nvidia")}
+    rig.workers = {"nvidia": rig.new_worker("nvidia")}
     return rig
 
 

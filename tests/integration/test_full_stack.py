@@ -16,7 +16,7 @@ GARBAGE = [{**OUTPUTS[0], "text": "!!!!!!!!", "token_ids": [0, 0]}]
 
 @pytest.fixture
 def nvidia(rig: Rig) -> Rig:
-    rig.workers = {"nvidia": rig.local_worker("nvidia")}
+    rig.workers = {"nvidia": rig.new_worker("nvidia")}
     rig.answer(FULL_STACK)
     return rig
 

@@ -240,7 +240,7 @@ def test_a_history_file_that_cannot_be_read_is_said_and_costs_nothing(measured: 
 
 
 def test_the_ratio_of_full_to_base_is_judged_where_both_were_measured(rig: Rig) -> None:
-    rig.workers = {"nvidia": rig.local_worker("nvidia")}
+    rig.workers = {"nvidia": rig.new_worker("nvidia")}
     slow = {"default": benchmark_answer(1.0), "full": benchmark_answer(0.5)}
     rig.answer({**FULL_STACK, "benchmark_stack": slow})
     rig.run(vendor="nvidia")

@@ -33,7 +33,7 @@ FOUND = {
 
 @pytest.fixture
 def nvidia(rig: Rig) -> Rig:
-    rig.workers = {"nvidia": rig.local_worker("nvidia")}
+    rig.workers = {"nvidia": rig.new_worker("nvidia")}
     rig.answer(answers())
     return rig
 

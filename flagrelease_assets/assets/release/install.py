@@ -70,6 +70,7 @@ def _perform(scope: StepScope) -> InstallStatus:
         "collect_env_info",
         ["--vendor", scope.vendor, "--path", scope.worker_entry.work_root],
         EnvironmentFacts,
+        env=scope.worker_environment,
         deadline_s=scope.timeouts.collect_environment(scope.catalog.probe_limits),
     )
     network = _choose_network(scope)

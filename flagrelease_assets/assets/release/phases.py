@@ -130,11 +130,7 @@ def engine_arguments(scope: StepScope, plan: RunPlan) -> list[str]:
 
 def run_environment(scope: StepScope, plan: RunPlan) -> dict[str, str]:
     """Return the variables of one run: the vendor's, the worker's, then the stack's, which win."""
-    return {
-        **scope.vendor_facts.environment,
-        **scope.worker_entry.environment,
-        **plan.stack.variables,
-    }
+    return {**scope.worker_environment, **plan.stack.variables}
 
 
 def _model_arguments(plan: RunPlan) -> Iterable[str]:

@@ -107,6 +107,11 @@ class StepScope:
         return self.deployment.worker(self.vendor)
 
     @property
+    def worker_environment(self) -> dict[str, str]:
+        """Variables of model runs and of the vendor's tools: the vendor's, and the worker's, which win."""
+        return {**self.vendor_facts.environment, **self.worker_entry.environment}
+
+    @property
     def model_entry(self) -> ModelEntry:
         """The deployment's entry of this model; raises DeploymentError naming what to add."""
         return self.deployment.model(self.model)
@@ -246,6 +251,7 @@ class StepScope:
             program,
             arguments or [],
             timeout_s=self.timeouts.command,
+            env=self.worker_environment,
             scripts_root=self.scripts_root,
         )
 
