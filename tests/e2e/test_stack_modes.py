@@ -73,6 +73,7 @@ def installation(
             stack_release=STACK_RELEASE.stem,
             pip_args=["--find-links", str(models_root / "wheels")],
             environment={"FL_TEST_FILE": str(settings_file)},
+            operator_search={"at_once": 2},
         )
         installation.write()
         result, _ = installation.run("install")
@@ -170,16 +171,19 @@ def test_a_hang_in_the_first_request_ends_at_its_deadline_and_leaves_no_process(
     full_stack: FullStack, worker_config: DockerWorkerConfig
 ) -> None:
     worker = full_stack.installation.worker
-    worker.update(deadlines=SHORT_DEADLINES, retries=0)
+    search = worker["operator_search"]
+    worker.update(deadlines=SHORT_DEADLINES, retries=0, operator_search={"total": 1.0})
     full_stack.installation.write()
     try:
         run_b, diff, recommended = full_stack.verify("hangs_in_first_request", "flaggems")
     finally:
         del worker["deadlines"], worker["retries"]
+        worker["operator_search"] = search
         full_stack.installation.write()
     assert {error.category for error in run_b.errors} == {"timeout"}
     assert {error.phase for error in run_b.errors} == {"offline", "serve"}
     assert (diff.conclusion, recommended) == ("MULTICHIP_ERROR", Stack.BASE)
+    assert any("no time for another engine start" in reason for reason in diff.reasons), diff.reasons
     with open_worker(worker_config) as opened:
         processes = opened.execute(["ps", "-eo", "args"], timeout_s=30).stdout.decode()
     assert not [line for line in processes.splitlines() if "vllm" in line.lower()], processes

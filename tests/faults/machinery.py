@@ -184,6 +184,21 @@ if "/{step}/" in os.getcwd() and starts < {times}:
         _insert(file, body)
 
 
+def token_of_sabotaged_job(folder: Path, program: str, step: str, limit_s: float = PATIENCE_S) -> str:
+    """Return the run token of the job that is being sabotaged, once it is."""
+
+    def look() -> str | None:
+        if not (folder / f"sabotaged-{program}-{step}").exists():
+            return None
+        for file in folder.glob(f"worker-*/runs/*/{step}/*/job.json"):
+            token = str(json.loads(file.read_text())["run_token"])
+            if left_of(token):
+                return token
+        return None
+
+    return wait_for(look, f"a sabotaged job of {step}", limit_s)
+
+
 def _hook(folder: Path, program: str) -> Path:
     return folder / f"hook-{program}.py"
 

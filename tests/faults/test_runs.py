@@ -18,7 +18,8 @@ import yaml
 
 from flagrelease_assets.contracts import InstallStatus, ModelSnapshot, ReleaseReport
 from flagrelease_assets.contracts.common import Status
-from tests.faults.machinery import assert_clean, left_of, sabotage, wait_for
+from tests.doubles.instant_scripts import FULL_STACK
+from tests.faults.machinery import assert_clean, left_of, sabotage, token_of_sabotaged_job, wait_for
 from tests.integration.rig import STEPS, Rig
 
 PROJECT = Path(__file__).parents[2]
@@ -26,7 +27,7 @@ TIME_LIMIT_S = 90
 
 
 @contextmanager
-def release(rig: Rig) -> Iterator[subprocess.Popen[str]]:
+def release(rig: Rig, vendor: str = "cpu") -> Iterator[subprocess.Popen[str]]:
     """Start a release in a process of its own; it is killed in the end if it still runs."""
     argv = [
         sys.executable,
@@ -34,7 +35,7 @@ def release(rig: Rig) -> Iterator[subprocess.Popen[str]]:
         "tests.faults.run_release",
         str(rig.deployment_file),
         str(rig.scripts),
-        "cpu",
+        vendor,
     ]
     process = subprocess.Popen(
         argv, cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1
@@ -67,56 +68,68 @@ def outcome_of(process: subprocess.Popen[str]) -> tuple[dict[str, Any], list[str
     return answer, lines
 
 
-def token_of_sabotaged_job(rig: Rig, program: str, step: str) -> str:
-    """Return the run token of the job that is being sabotaged, once it is."""
-
-    def look() -> str | None:
-        if not (rig.folder / f"sabotaged-{program}-{step}").exists():
-            return None
-        for file in rig.folder.glob(f"worker-cpu/runs/*/{step}/*/job.json"):
-            token = str(json.loads(file.read_text())["run_token"])
-            if left_of(token):
-                return token
-        return None
-
-    return wait_for(look, f"a sabotaged job of {step}")
-
-
 KILLED_IN = {
     "install_status": "validate_packages",
     "env_verification": "test_serve_mode",
     "model_snapshot": "prepare_model",
     "run_a_result": "run_offline_inference",
+    "run_b_result": "test_serve_mode",
     "benchmark_metrics": "benchmark_stack",
 }
+ON_THE_HOST = ("diff_analysis", "recommended_stack", "accuracy_metrics", "release_report")
+"""Steps without a job in the worker."""
+
+
+def with_full_stack(rig: Rig) -> None:
+    """Give the rig a vendor that has a Run B, and programs of a healthy full stack."""
+    rig.workers = {"nvidia": rig.new_worker("nvidia")}
+    rig.answer(FULL_STACK)
+    rig.write_deployment()
 
 
 @pytest.mark.parametrize("step", KILLED_IN)
 def test_a_run_that_is_killed_in_a_step_leaves_no_orphan_and_its_repetition_goes_on_from_there(
     rig: Rig, step: str
 ) -> None:
-    rig.write_deployment()
+    with_full_stack(rig)
     sabotage(rig, KILLED_IN[step], step, "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(99)")
-    with release(rig) as killed:
-        token = token_of_sabotaged_job(rig, KILLED_IN[step], step)
+    with release(rig, "nvidia") as killed:
+        token = token_of_sabotaged_job(rig.folder, KILLED_IN[step], step)
         killed.send_signal(signal.SIGKILL)
         killed.wait()
     assert left_of(token), "a job outlives its host"
     done = STEPS[: STEPS.index(step)]
-    before = {name: rig.resource.store().latest(name, "cpu", "org--toy") for name in done}
+    before = {name: rig.resource.store().latest(name, "nvidia", "org--toy") for name in done}
     assert all(before.values()), "what was finished is stored"
-    with release(rig) as repeated:
+    with release(rig, "nvidia") as repeated:
         answer, lines = outcome_of(repeated)
-    assert answer["status"] == Status.PARTIAL, "the best that a CPU can get"
+    assert answer["status"] == Status.PASS
     said = "".join(lines)
     assert "took the devices over from run " in said and "ended what a dead run had left" in said
     assert left_of(token) == []
-    first = rig.resource.store().latest("install_status", "cpu", "org--toy")
+    first = rig.resource.store().latest("install_status", "nvidia", "org--toy")
     assert first is not None and any("dead run" in line for line in first.housekeeping), "it is kept"
     for name, was in before.items():
-        again = rig.resource.store().latest(name, "cpu", "org--toy")
+        again = rig.resource.store().latest(name, "nvidia", "org--toy")
         assert again is not None and was is not None
         assert again.reused_from_run == (was.run_id if was.status == Status.PASS else None), name
+    assert_clean(rig)
+
+
+@pytest.mark.parametrize("step", ON_THE_HOST)
+def test_a_run_that_is_killed_between_jobs_is_completed_by_its_repetition(rig: Rig, step: str) -> None:
+    with_full_stack(rig)
+    with release(rig, "nvidia") as killed:
+        read_until(killed, f"{step}: ")
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+    with release(rig, "nvidia") as repeated:
+        answer, _ = outcome_of(repeated)
+    assert answer["status"] == Status.PASS
+    measured = rig.resource.store().latest("run_b_result", "nvidia", "org--toy")
+    assert measured is not None and measured.reused_from_run, "what was finished is not measured again"
+    report = rig.resource.store().latest("release_report", "nvidia", "org--toy")
+    assert report is not None and report.run_id == answer["run"]
     assert_clean(rig)
 
 
@@ -125,7 +138,7 @@ def test_a_run_that_is_interrupted_ends_its_job_and_gives_the_devices_back(rig: 
     stubborn = "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(99)"
     sabotage(rig, "run_offline_inference", "run_a_result", stubborn)
     with release(rig) as interrupted:
-        token = token_of_sabotaged_job(rig, "run_offline_inference", "run_a_result")
+        token = token_of_sabotaged_job(rig.folder, "run_offline_inference", "run_a_result")
         interrupted.send_signal(signal.SIGINT)
         began = time.monotonic()
         wait_for(lambda: not left_of(token), "the end of the job")
@@ -138,7 +151,7 @@ def test_two_releases_on_one_worker_run_one_after_the_other_and_both_end_well(ri
     rig.write_deployment()
     sabotage(rig, "collect_env_info", "install_status", "time.sleep(4)")
     with release(rig) as first:
-        token_of_sabotaged_job(rig, "collect_env_info", "install_status")
+        token_of_sabotaged_job(rig.folder, "collect_env_info", "install_status")
         with release(rig) as second:
             answers = [outcome_of(first)[0]]
             answer, lines = outcome_of(second)
@@ -153,7 +166,7 @@ def test_a_release_that_cannot_wait_long_enough_fails_as_busy_and_names_the_hold
     rig.write_deployment()
     sabotage(rig, "collect_env_info", "install_status", "time.sleep(30)")
     with release(rig) as first:
-        token = token_of_sabotaged_job(rig, "collect_env_info", "install_status")
+        token = token_of_sabotaged_job(rig.folder, "collect_env_info", "install_status")
         result = rig.run()
         assert left_of(token), "the job of the other release was touched"
         assert first.poll() is None

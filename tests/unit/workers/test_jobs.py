@@ -176,7 +176,9 @@ def test_secret_reaches_the_program_but_no_file_log_or_result(
     assert outcome.result["seen"] == REDACTED
     assert secret not in repr(job)
     ours = {
-        path.name for path in (tmp_path / "root").rglob("*") if path.is_file() and secret in path.read_text()
+        path.name
+        for path in (tmp_path / "root").rglob("*")
+        if path.is_file() and secret.encode() in path.read_bytes()
     }
     assert ours == {"log.txt", "result.json"}, "only what the program itself wrote may hold it"
 
