@@ -6,6 +6,12 @@ STAMP := $(VENV)/.installed
 DEMO_HOME := $(CURDIR)/.flagrelease/demo
 SOURCES := flagrelease_assets container_scripts tests benchmarks scripts
 
+# Tests at the same time; those with vLLM run one after the other, each takes the whole machine.
+PARALLEL ?= --numprocesses auto --maxprocesses 4
+
+# Tests start hundreds of programs: let Python keep the bytecode of what they import.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Seconds one test may take; an end-to-end test installs vLLM and starts servers.
 UNIT_TIMEOUT := 60
 INTEGRATION_TIMEOUT := 300
@@ -45,13 +51,13 @@ test: lint typecheck audit ## run every check: lint, typecheck, audit, unit, int
 	$(MAKE) --no-print-directory test-e2e
 
 test-unit: venv ## run the unit tests and those of what SECURITY.md promises (seconds)
-	$(BIN)/pytest tests/unit tests/security tests/fuzz --timeout $(UNIT_TIMEOUT)
+	$(BIN)/pytest tests/unit tests/security tests/fuzz $(PARALLEL) --timeout $(UNIT_TIMEOUT)
 
 test-integration: venv ## run the tests with a Dagster instance (minutes)
-	$(BIN)/pytest tests/integration --timeout $(INTEGRATION_TIMEOUT)
+	$(BIN)/pytest tests/integration $(PARALLEL) --timeout $(INTEGRATION_TIMEOUT)
 
 test-faults: venv ## break engines, containers, processes, disks and connections, and look what is left (minutes)
-	$(BIN)/pytest tests/faults --timeout $(FAULTS_TIMEOUT)
+	$(BIN)/pytest tests/faults $(PARALLEL) --timeout $(FAULTS_TIMEOUT)
 
 test-e2e: venv ## run the tests with a Docker engine and real vLLM (longer)
 	$(BIN)/pytest tests/e2e --timeout $(E2E_TIMEOUT)

@@ -1,9 +1,10 @@
 """Many releases with random faults over two vendors: ``python -m benchmarks.soak`` (`make soak`).
 
 Every verdict is known beforehand, because the fault is; what may not grow is counted after each release:
-processes, threads, file descriptors, temporary folders, memory. It ends with 1 if a verdict was wrong or
-anything is left. Real: assets, Dagster instance on SQLite, store, worker, supervisor, locks. The programs
-in the worker answer at once, or misbehave as the fault says.
+processes, threads, file descriptors, temporary folders, memory, execs of the engine. It ends with 1 if a
+verdict was wrong or anything is left. Real: assets, Dagster instance on SQLite, store, workers (one vendor's
+is this machine, the other's a container, where an engine of our own can be started), supervisor, locks. The
+programs in the worker answer at once, or misbehave as the fault says.
 Belongs here: faults, their verdicts, the counting. Does not belong here: how fast a release is (`releases`).
 """
 
@@ -22,14 +23,20 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import docker
 from rich.console import Console
 from rich.table import Table
 
+from tests.faults.own_engine import PYTHON, own_engine, why_no_own_engine
+
 VENDORS = ("nvidia", "metax")
+IN_A_CONTAINER = "metax"
+LOCAL: dict[str, Any] = {"kind": "local"}
 PROGRAMS = ("run_offline_inference", "test_serve_mode", "benchmark_stack")
 MEASURED = ("run_a_result", "run_b_result", "diff_analysis", "recommended_stack", "benchmark_metrics")
 WARM_UP = 10
@@ -108,10 +115,16 @@ class Measurement:
     processes: int
     temporary: int
     memory_mb: float
+    execs: int
 
 
-def soak_vendor(vendor: str, releases: int, seed: int, folder: Path, end: float) -> Iterator[Measurement]:
-    """Release one vendor's toy model again and again until ``end`` (monotonic seconds)."""
+def soak_vendor(
+    vendor: str, place: dict[str, Any], releases: int, seed: int, folder: Path, end: float
+) -> Iterator[Measurement]:
+    """Release one vendor's toy model again and again until ``end`` (monotonic seconds).
+
+    ``place`` are the keys of a deployment file that say where the worker is.
+    """
     import dagster as dg
 
     from flagrelease_assets.launch import launch
@@ -119,7 +132,8 @@ def soak_vendor(vendor: str, releases: int, seed: int, folder: Path, end: float)
 
     fault_file = folder / "fault.json"
     resource = DeploymentResource(
-        path=str(_write_deployment(vendor, folder)), scripts_root=str(_write_scripts(folder, fault_file))
+        path=str(_write_deployment(vendor, place, folder)),
+        scripts_root=str(_write_scripts(folder, fault_file)),
     )
     chance = random.Random(seed)
     faults = [FAULTS[number % len(FAULTS)] for number in range(releases)]
@@ -135,11 +149,11 @@ def soak_vendor(vendor: str, releases: int, seed: int, folder: Path, end: float)
             result = launch(instance, "release", vendor, "org--toy", force=MEASURED, deployment=resource)
             verdict = result.report.status.value if result.report else f"no report: {result.failure}"
             name = f"{fault.kind} {fault.program} {fault.stack}".strip()
-            yield Measurement(name, fault.verdict, verdict, time.monotonic() - began, *_left(folder))
+            yield Measurement(name, fault.verdict, verdict, time.monotonic() - began, *_left(folder, place))
 
 
-def _left(folder: Path) -> tuple[int, int, int, int, float]:
-    """Return threads, descriptors, processes of jobs, temporary folders, memory in MB."""
+def _left(folder: Path, place: dict[str, Any]) -> tuple[int, int, int, int, float, int]:
+    """Return threads, descriptors, processes of jobs, temporary folders, memory in MB, the engine's execs."""
     from container_scripts.lost_jobs import MARKER_VARIABLE
     from container_scripts.processes import all_processes
 
@@ -158,14 +172,26 @@ def _left(folder: Path) -> tuple[int, int, int, int, float]:
         jobs,
         len(list(Path(tempfile.gettempdir()).glob("flagrelease-*"))),
         pages * os.sysconf("SC_PAGE_SIZE") / 1e6,
+        _execs(place),
     )
 
 
-def _write_deployment(vendor: str, folder: Path) -> Path:
+def _execs(place: dict[str, Any]) -> int:
+    """Return how many commands the engine still runs in the worker's container."""
+    if place == LOCAL:
+        return 0
+    client = docker.DockerClient(base_url=place["engine"])
+    try:
+        return len(client.api.inspect_container(place["container"])["ExecIDs"] or [])
+    finally:
+        client.close()
+
+
+def _write_deployment(vendor: str, place: dict[str, Any], folder: Path) -> Path:
     import yaml
 
     worker = {
-        "kind": "local",
+        **place,
         "work_root": str(folder / "worker"),
         "lock_root": str(folder / "locks"),
         "retries": 0,
@@ -192,24 +218,54 @@ def _write_scripts(folder: Path, fault_file: Path) -> Path:
     return root
 
 
-def run_child(vendor: str, releases: int, seed: int, folder: Path, seconds: float) -> None:
+def run_child(
+    vendor: str, place: dict[str, Any], releases: int, seed: int, folder: Path, seconds: float
+) -> None:
     """Print one line of JSON for each release of a vendor."""
-    for measurement in soak_vendor(vendor, releases, seed, folder, time.monotonic() + seconds):
+    for measurement in soak_vendor(vendor, place, releases, seed, folder, time.monotonic() + seconds):
         print(json.dumps(asdict(measurement)), flush=True)
+
+
+@contextmanager
+def places(top: Path) -> Iterator[dict[str, dict[str, Any]]]:
+    """Open the place of each vendor's worker; each shares its folder below ``top``."""
+    if why_not := why_no_own_engine():
+        Console(stderr=True).print(f"both workers are this machine: {why_not}")
+        yield dict.fromkeys(VENDORS, LOCAL)
+        return
+    with own_engine() as engine:
+        container = engine.run(top / IN_A_CONTAINER)
+        made = {
+            "kind": "docker",
+            "container": str(container.name),
+            "engine": engine.address,
+            "python": PYTHON,
+        }
+        yield {vendor: made if vendor == IN_A_CONTAINER else LOCAL for vendor in VENDORS}
 
 
 def soak(releases: int, minutes: float, seed: int) -> dict[str, list[Measurement]]:
     """Release both vendors at the same time, each in a process of its own; return what was measured."""
     found: dict[str, list[Measurement]] = {}
     progress = Console(stderr=True)
-    with tempfile.TemporaryDirectory(prefix="soak-") as top:
+    with ExitStack() as stack:
+        top = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak-")))
+        for vendor in VENDORS:
+            for name in ("tmp", "dagster", "scripts"):
+                (top / vendor / name).mkdir(parents=True)
+        where = stack.enter_context(places(top))
         children = {}
         for number, vendor in enumerate(VENDORS):
-            folder = Path(top) / vendor
-            for name in ("tmp", "dagster", "scripts"):
-                (folder / name).mkdir(parents=True)
+            folder = top / vendor
             command = [sys.executable, "-m", "benchmarks.soak", "--child", vendor, "--folder", str(folder)]
-            command += ["--releases", str(releases // len(VENDORS)), "--minutes", str(minutes)]
+            command += [
+                "--place",
+                json.dumps(where[vendor]),
+                "--releases",
+                str(releases // len(VENDORS)),
+                "--minutes",
+                str(minutes),
+            ]
             children[vendor] = subprocess.Popen(
                 [*command, "--seed", str(seed + number)],
                 stdout=subprocess.PIPE,
@@ -247,6 +303,8 @@ def judge(vendor: str, measured: list[Measurement]) -> list[str]:
     problems = [f"{vendor}: {count} times {text}" for text, count in Counter(wrong).items()]
     if leftover := max(one.processes for one in measured):
         problems.append(f"{vendor}: {leftover} processes of jobs were left")
+    if leftover := max(one.execs for one in measured):
+        problems.append(f"{vendor}: {leftover} execs of the engine were left")
     for name in ("threads", "descriptors", "temporary"):
         early, late = getattr(later[0], name), getattr(later[-1], name)
         if late > early:
@@ -275,7 +333,8 @@ def show(found: dict[str, list[Measurement]], seconds: float) -> None:
             f"{statistics.median(one.seconds for one in measured):.1f}",
             f"{later[0].threads} → {later[-1].threads}",
             f"{later[0].descriptors} → {later[-1].descriptors}",
-            f"{max(one.processes for one in measured)} processes, {later[-1].temporary} folders",
+            f"{max(one.processes for one in measured)} processes, {later[-1].temporary} folders, "
+            f"{max(one.execs for one in measured)} execs",
             f"{later[0].memory_mb:.0f} → {later[-1].memory_mb:.0f}",
         )
     console = Console(width=None if sys.stdout.isatty() else 160)
@@ -292,11 +351,17 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=20.0, help="stop after so long")
     parser.add_argument("--seed", type=int, default=1, help="of the order of faults")
     parser.add_argument("--child", choices=VENDORS, help=argparse.SUPPRESS)
+    parser.add_argument("--place", type=json.loads, default=LOCAL, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments: Any = parser.parse_args()
     if arguments.child:
         run_child(
-            arguments.child, arguments.releases, arguments.seed, arguments.folder, arguments.minutes * 60
+            arguments.child,
+            arguments.place,
+            arguments.releases,
+            arguments.seed,
+            arguments.folder,
+            arguments.minutes * 60,
         )
         return 0
     began = time.monotonic()
