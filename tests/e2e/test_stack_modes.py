@@ -73,7 +73,6 @@ def installation(
             stack_release=STACK_RELEASE.stem,
             pip_args=["--find-links", str(models_root / "wheels")],
             environment={"FL_TEST_FILE": str(settings_file)},
-            operator_search={"at_once": 2},
         )
         installation.write()
         result, _ = installation.run("install")
@@ -171,14 +170,12 @@ def test_a_hang_in_the_first_request_ends_at_its_deadline_and_leaves_no_process(
     full_stack: FullStack, worker_config: DockerWorkerConfig
 ) -> None:
     worker = full_stack.installation.worker
-    search = worker["operator_search"]
     worker.update(deadlines=SHORT_DEADLINES, retries=0, operator_search={"total": 1.0})
     full_stack.installation.write()
     try:
         run_b, diff, recommended = full_stack.verify("hangs_in_first_request", "flaggems")
     finally:
-        del worker["deadlines"], worker["retries"]
-        worker["operator_search"] = search
+        del worker["deadlines"], worker["retries"], worker["operator_search"]
         full_stack.installation.write()
     assert {error.category for error in run_b.errors} == {"timeout"}
     assert {error.phase for error in run_b.errors} == {"offline", "serve"}
