@@ -21,7 +21,7 @@ from flagrelease_assets.contracts.worker import PythonFacts, WorkerIdentity
 from flagrelease_assets.workers.archives import pack, too_large, unpack
 from flagrelease_assets.workers.base import TMPFS_HINT, Completed, WorkerError, WorkerProblem, ask_python
 from flagrelease_assets.workers.config import DockerWorkerConfig, WorkerTimeouts
-from flagrelease_assets.workers.docker_connection import connect
+from flagrelease_assets.workers.docker_connection import closed_afterwards, connect
 
 MAX_OUTPUT_BYTES = 64 << 20
 """The most a short command may print."""
@@ -91,12 +91,13 @@ class DockerWorker:
         def run(client: docker.DockerClient) -> Completed:
             made = client.api.exec_create(self.name, list(argv), environment=dict(env or {}))
             try:
-                output = client.api.exec_start(made["Id"], stream=True, demux=True)
+                with closed_afterwards(client):
+                    output = client.api.exec_start(made["Id"], stream=True, demux=True)
+                    stdout, stderr = _collect(output, argv[0])
             except docker.errors.APIError as error:
                 if "OCI runtime exec failed" not in str(error.explanation):
                     raise
                 return Completed(127, b"", str(error.explanation).encode())
-            stdout, stderr = _collect(output, argv[0])
             code = client.api.exec_inspect(made["Id"])["ExitCode"]
             if code is None:
                 raise ConnectionError("the connection ended before the command did")

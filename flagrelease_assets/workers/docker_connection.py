@@ -1,13 +1,19 @@
 """The connection to a Docker engine: encrypted and authenticated, or on this machine, and never otherwise.
 
-Belongs here: how a client is made of the configuration or of the environment, and what it may not do.
+Belongs here: how a client is made of the configuration or of the environment, what it may not do, its end.
 Does not belong here: requests to the engine (`docker.py`).
 """
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import docker
 import docker.errors
+import requests
 from docker.tls import TLSConfig
 from docker.utils import kwargs_from_env
 
@@ -33,6 +39,29 @@ def connect(config: DockerWorkerConfig, timeout_s: int) -> docker.DockerClient:
         tls=_tls(config.tls) if config.tls else False,
         use_ssh_client=config.engine.startswith("ssh://"),
     )
+
+
+@contextmanager
+def closed_afterwards(client: docker.DockerClient) -> Iterator[None]:
+    """Close the connection of each answer that this thread gets meanwhile.
+
+    The library leaves that of a command's stream to the garbage collector, which may come very late.
+    """
+    mine = threading.get_ident()
+    answers: list[requests.Response] = []
+
+    def keep(answer: requests.Response, *_: Any, **__: Any) -> None:
+        if threading.get_ident() == mine:
+            answers.append(answer)
+
+    hooks = client.api.hooks["response"]
+    hooks.append(keep)
+    try:
+        yield
+    finally:
+        hooks.remove(keep)
+        for answer in answers:
+            answer.close()
 
 
 def _refuse_unverified() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import socket
@@ -150,3 +151,21 @@ def test_a_port_that_a_stale_server_answers_is_refused_and_that_server_lives_on(
         assert "is answered by a process that this run did not start" in document["error"]
         with socket.socket() as probe:
             assert probe.connect_ex(("127.0.0.1", int(port))) == 0, "the stale server was touched"
+
+
+def test_a_release_leaves_no_connection_to_its_worker_open(rig: Rig) -> None:
+    """Without the garbage collector, which would close what was forgotten, but nobody knows when."""
+    rig.run(job="install")
+    gc.collect()
+    before = open_sockets()
+    gc.disable()
+    try:
+        assert rig.run(job="install", force=True).success
+        assert open_sockets() <= before
+    finally:
+        gc.enable()
+
+
+def open_sockets() -> int:
+    targets = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    return sum(target.startswith("socket:") for target in targets)

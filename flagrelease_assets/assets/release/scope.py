@@ -188,6 +188,11 @@ class StepScope:
             )
         return worker
 
+    def close(self) -> None:
+        """Let go of the connections to the worker; its devices stay held for the run."""
+        if "worker" in self.__dict__:
+            self.worker.close()
+
     @cached_property
     def worker_identity(self) -> WorkerIdentity:
         """Who the worker is, for provenance; raises WorkerError if it is not there."""

@@ -5,6 +5,7 @@ Does not belong here: gates, reuse and failures of a step (`step.py`), what a st
 """
 
 import traceback
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,9 @@ def build_step_asset(step: Step) -> dg.AssetsDefinition:
         **upstream: StepDocument | None,
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads this
         scope = _open_scope(step, context, deployment, devices, upstream)
-        document = run_step(step, scope, force=config.force or _force_by_tag(step, context))
-        return _materialization(step, document, scope)
+        with closing(scope):
+            document = run_step(step, scope, force=config.force or _force_by_tag(step, context))
+            return _materialization(step, document, scope)
 
     return asset_function
 
