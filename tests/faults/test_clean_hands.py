@@ -167,5 +167,5 @@ def test_a_release_leaves_no_connection_to_its_worker_open(rig: Rig) -> None:
 
 
 def open_sockets() -> int:
-    targets = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    targets = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
     return sum(target.startswith("socket:") for target in targets)
