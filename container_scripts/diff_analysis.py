@@ -22,9 +22,10 @@ from container_scripts.error_layers import classify_failure
 from container_scripts.error_records import Classification, RawFailure, record
 from container_scripts.error_vocabulary import MULTICHIP_COMPONENTS, PLUGIN, UNKNOWN
 from container_scripts.failure_likeness import OUTPUT_CATEGORIES
-from container_scripts.output_agreement import THRESHOLD_NAT, Agreement, compare_outputs, not_compared
+from container_scripts.output_agreement import THRESHOLD_NAT, Agreement, compare_phases, not_compared
 from container_scripts.run_documents import (
     Run,
+    comparable_outputs,
     execution_of,
     foreign_parts,
     inactive_parts,
@@ -142,8 +143,7 @@ def _both_pass(a: Run, b: Run, threshold_nat: float) -> Conclusion:
     inactive = inactive_parts(b)
     if inactive:
         return _not_active(inactive, "PARTIAL", "base")
-    outputs_a, outputs_b = outputs_of(a), outputs_of(b)
-    expected = bool(outputs_a or outputs_b) or promises_outputs(a) or promises_outputs(b)
+    expected = bool(outputs_of(a) or outputs_of(b)) or promises_outputs(a) or promises_outputs(b)
     agreement = _agreement(a, b, threshold_nat) if expected else None
     reasons = foreign_parts(a)
     if agreement is None:
@@ -177,7 +177,7 @@ def _agreement(a: Run, b: Run, threshold_nat: float) -> Agreement:
             f"base ran in {modes[0]} mode and full in {modes[1]} mode; outputs are compared within one mode"
         )
         return not_compared(said, threshold_nat)
-    return compare_outputs(outputs_of(a), outputs_of(b), threshold_nat)
+    return compare_phases(comparable_outputs(a, b), threshold_nat)
 
 
 def _only_outputs_failed(judged: _Judged) -> bool:

@@ -109,12 +109,11 @@ class _Search:
             self.found.reason = f"with none of them on it fails {how}: they are not what makes it fail"
             return False
         if answers[1:] and answers[1] == SAME:
-            self.found.units = [frozenset((one,)) for one in sorted(suspects)]
+            self.found.units = [suspects]
             if len(suspects) > 1:
-                alone = self.ask(self.found.units)
-                self.found.units = [
-                    unit for unit, answer in zip(self.found.units, alone) if answer == SAME
-                ] or [suspects]
+                single = [frozenset((one,)) for one in sorted(suspects)]
+                alone = [unit for unit, answer in zip(single, self.ask(single)) if answer == SAME]
+                self.found.units = alone or [suspects]
         return True
 
     def _works_without_the_guilty(self) -> bool:
@@ -126,8 +125,10 @@ class _Search:
             return False
         self.found.among = None
         self.found.verified = answer == PASS
+        together = any(len(unit) > 1 for unit in self.found.units)
+        fails = "they make it fail, some only together" if together else "each alone makes it fail"
         self.found.reason = (
-            "the whole works without them, and each alone makes it fail"
+            f"the whole works without them, and {fails}"
             if answer == PASS
             else "without them the whole fails in another way"
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 THRESHOLD_NAT = 0.5
@@ -38,6 +38,7 @@ class Divergence:
     kind: str
     detail: str
     gap_is_bound: bool = False
+    phase: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class Agreement:
 class _Tally:
     """Counts while prompts are compared."""
 
+    prompts: int = 0
+    unpaired: int = 0
     identical: int = 0
     near_ties: int = 0
     divergent: int = 0
@@ -85,15 +88,26 @@ def compare_outputs(
     itself too. Where the base recorded no gap, the chosen token's probability may still prove that it is
     large; otherwise the prompt is incomparable.
     """
-    references, others = _by_prompt(base), _by_prompt(other)
-    common = [prompt_id for prompt_id in references if prompt_id in others]
+    return compare_phases([("", base, other)], threshold_nat)
+
+
+def compare_phases(
+    phases: Sequence[Tuple[str, Sequence[Output], Sequence[Output]]], threshold_nat: float = THRESHOLD_NAT
+) -> Agreement:
+    """Return how the outputs of several phases agree: (phase, base's outputs, the other run's) for each."""
     tally = _Tally()
-    for prompt_id in common:
-        _compare_prompt(prompt_id, references[prompt_id], others[prompt_id], threshold_nat, tally)
-    unpaired = len(references) + len(others) - 2 * len(common)
-    verdict, reason = _verdict(tally, len(common), unpaired, threshold_nat)
+    for phase, base, other in phases:
+        references, others = _by_prompt(base), _by_prompt(other)
+        common = [prompt_id for prompt_id in references if prompt_id in others]
+        tally.prompts += len(common)
+        tally.unpaired += len(references) + len(others) - 2 * len(common)
+        known = len(tally.found)
+        for prompt_id in common:
+            _compare_prompt(prompt_id, references[prompt_id], others[prompt_id], threshold_nat, tally)
+        tally.found[known:] = [replace(divergence, phase=phase) for divergence in tally.found[known:]]
+    verdict, reason = _verdict(tally, threshold_nat)
     return Agreement(
-        prompts=len(common),
+        prompts=tally.prompts,
         identical=tally.identical,
         near_ties=tally.near_ties,
         divergent=tally.divergent,
@@ -157,8 +171,9 @@ def _compare_prompt(prompt_id: str, base: Output, other: Output, threshold: floa
     tally.found.append(Divergence(prompt_id, position, gap, kind, f"{_excerpt(base)} | {_excerpt(other)}"))
 
 
-def _verdict(tally: _Tally, prompts: int, unpaired: int, threshold: float) -> Tuple[str, str]:
+def _verdict(tally: _Tally, threshold: float) -> Tuple[str, str]:
     """Return (verdict, reason) of a finished tally."""
+    prompts, unpaired = tally.prompts, tally.unpaired
     tally.found.sort(key=lambda divergence: divergence.kind in ("near_tie", "unknown_gap"))
     if tally.divergent:
         kinds = ", ".join(sorted({d.kind for d in tally.found} - {"near_tie", "unknown_gap"}))

@@ -17,6 +17,7 @@ _PASS = frozenset({"PASS", "PARTIAL"})
 _FAIL = frozenset({"FAIL", "TIMEOUT", "ERROR"})
 _SKIP = frozenset({"SKIPPED", "BLOCKED"})
 _PHASE_KEYS = {"offline": "phase_a_offline", "serve": "phase_b_serve"}
+Outputs = List[Mapping[str, Any]]
 _KNOWN_ERRORS = frozenset({"port_in_use", "result_missing", "false_ready"})
 
 
@@ -76,18 +77,39 @@ def read_run(document: Any, step: str) -> Run:
     return Run(status, phases, failures, (*reasons, *more))
 
 
-def outputs_of(run: Run) -> List[Mapping[str, Any]]:
+def outputs_of(run: Run) -> Outputs:
     """Return the outputs that a run recorded: the offline phase's, else the serve phase's answers."""
-    for phase in sorted(run.phases, key=lambda one: one.name == "serve"):
-        document = phase.document
-        for key in ("outputs", "requests"):
-            outputs = document.get(key)
-            found = [one for one in outputs if isinstance(one, Mapping)] if isinstance(outputs, list) else []
-            if found:
-                return found
-        for key in ("output_sample", "output", "text"):
-            if isinstance(document.get(key), str):
-                return [{"prompt_id": "sample", "text": document[key]}]
+    return next(iter(_outputs_by_phase(run).values()), [])
+
+
+def comparable_outputs(a: Run, b: Run) -> List[Tuple[str, Outputs, Outputs]]:
+    """Return (phase, outputs of ``a``, outputs of ``b``) for each phase in which both recorded some.
+
+    A minimal document has no phases: its outputs are held against whatever the other run recorded first.
+    """
+    first, second = _outputs_by_phase(a), _outputs_by_phase(b)
+    common = [(name, outputs, second[name]) for name, outputs in first.items() if name in second]
+    if not common and first and second and ("" in first or "" in second):
+        return [("", outputs_of(a), outputs_of(b))]
+    return common
+
+
+def _outputs_by_phase(run: Run) -> Dict[str, Outputs]:
+    """Return the outputs of each phase that recorded some, offline first."""
+    phases = sorted(run.phases, key=lambda one: one.name == "serve")
+    found = {phase.name: _outputs_of_phase(phase.document) for phase in phases}
+    return {name: outputs for name, outputs in found.items() if outputs}
+
+
+def _outputs_of_phase(document: Mapping[str, Any]) -> Outputs:
+    for key in ("outputs", "requests"):
+        outputs = document.get(key)
+        found = [one for one in outputs if isinstance(one, Mapping)] if isinstance(outputs, list) else []
+        if found:
+            return found
+    for key in ("output_sample", "output", "text"):
+        if isinstance(document.get(key), str):
+            return [{"prompt_id": "sample", "text": document[key]}]
     return []
 
 

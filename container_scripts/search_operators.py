@@ -177,7 +177,7 @@ def observe(arguments: argparse.Namespace) -> Document:
         "among": sorted(found.among) if found.among and not found.verified else [],
         "verified": found.verified,
         "variable": arguments.variable,
-        "value": probes.value_for(everything_else) if found.units else None,
+        "value": probes.value_for(everything_else) if found.verified else None,
         "starts": len(probes.trials),
         "starts_bound": group_testing.most_tests(len(operators), max(1, len(found.units))),
         "at_once": arguments.at_once,

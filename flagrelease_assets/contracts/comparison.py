@@ -47,6 +47,8 @@ class ControlResult(Document):
     """The base run a second time: what of the difference is the base's own spread."""
 
     status: str
+    phase: PhaseName = "offline"
+    prompts: int | None = Field(None, description="Prompts that both base runs answered.")
     unstable_prompts: list[str] = Field([], description="Prompts on which base disagrees with itself.")
     reason: str | None = None
 

@@ -6,7 +6,15 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from flagrelease_assets.contracts.common import Document, JobResult, PhaseStatus, Stack, Status, StepDocument
+from flagrelease_assets.contracts.common import (
+    Document,
+    JobResult,
+    PhaseName,
+    PhaseStatus,
+    Stack,
+    Status,
+    StepDocument,
+)
 
 
 class PhaseDocument(JobResult):
@@ -95,6 +103,10 @@ class ModelRun(StepDocument):
         phases = [phase for phase in (self.phase_a_offline, self.phase_b_serve) if phase]
         modes = [phase.effective_config.get("execution") for phase in phases]
         return next((mode for mode in modes if isinstance(mode, str)), None)
+
+    def phase(self, name: PhaseName) -> PhaseDocument | None:
+        """The document of a phase, if it left one."""
+        return self.phase_a_offline if name == "offline" else self.phase_b_serve
 
     def phase_word(self, phase: PhaseDocument | None) -> PhaseStatus:
         """The seed's word for a phase of this run."""

@@ -33,9 +33,11 @@ class OperatorSearch(Document):
     left_out_before: list[str] = Field([], description="Operators that the plugin leaves out by itself.")
     guilty: list[list[str]] = Field([], description="Each guilty operator; several that fail only together.")
     among: list[str] = Field([], description="Where the search had to stop: the guilty one is among these.")
-    verified: bool = Field(False, description="Each fails alone, and all but them work as base does.")
+    verified: bool = Field(False, description="Each unit fails alone, and all but them work as base does.")
     variable: str = Field("", description="The plugin's variable that names the operators left out.")
-    value: str | None = Field(None, description="Its value with which the stack works.")
+    value: str | None = Field(
+        None, description="Its value with which the stack was seen to work; null if it was not."
+    )
     starts: int = Field(0, description="Engine starts that it took.")
     starts_bound: int = Field(0, description="The most that so many operators and guilty ones can take.")
     at_once: int = 1
@@ -46,6 +48,16 @@ class OperatorSearch(Document):
     def names(self) -> list[str]:
         """Every guilty operator."""
         return [name for unit in self.guilty for name in unit]
+
+    @property
+    def acquits_all(self) -> bool:
+        """Whether the stack fails in the same way with none of the operators on."""
+        return any(trial.operators_on == 0 and trial.outcome == "SAME" for trial in self.trials)
+
+    @property
+    def in_words(self) -> str:
+        """The guilty as people read them: single operators, and those that fail only together."""
+        return ", ".join(" with ".join(unit) for unit in self.guilty)
 
 
 class OperatorSearchRun(JobResult):

@@ -89,7 +89,8 @@ def _control_words(control: ControlResult) -> str:
         return control.reason or "failed"
     if control.unstable_prompts:
         return f"disagrees with itself on {', '.join(control.unstable_prompts)}"
-    return "agrees with itself on every prompt"
+    compared = f"all {control.prompts} prompts" if control.prompts else "every prompt"
+    return f"agrees with itself on {compared} ({control.phase})"
 
 
 def _claim(

@@ -45,9 +45,9 @@ def search_summary(release: ReleaseDocuments) -> str:
     if not search.names:
         named = "No operator is named"
     elif search.verified:
-        named = f"Guilty, proven both ways: {', '.join(search.names)}"
+        named = f"Guilty, proven both ways: {search.in_words}"
     else:
-        named = f"Guilty, not proven both ways: {', '.join(search.names)}"
+        named = f"Guilty, not proven both ways: {search.in_words}"
     return f"{named}. Of {search.operators} operators; {took}"
 
 

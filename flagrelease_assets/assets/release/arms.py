@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 PLUGIN: Component = "vllm-plugin-FL"
 FLAGGEMS: Component = "FlagGems"
 FLAGCX: Component = "FlagCX"
+FLAGTREE: Component = "FlagTree"
+
+PHASES: tuple[PhaseName, ...] = ("offline", "serve")
+UNDECIDED = ("near_tie", "unknown_gap")
+"""Kinds of first differences that do not count as divergence."""
 
 ArmVerdict = Literal["PASS", "FAIL", "OTHER"]
 
@@ -80,14 +85,22 @@ def components_of(run: ModelRun, install: InstallStatus) -> list[Component]:
 def find_culprit(full: Sequence[Component], results: Mapping[tuple[Component, ...], ArmVerdict]) -> Culprit:
     """Return what failed, from the arms below a full stack that is known to fail.
 
-    The first arm that fails as the full stack does names its last component. An arm that fails in another
-    way explains nothing. If no smaller arm shows the failure, what the full stack adds is guilty; if it adds
-    nothing new to any arm, its components fail only together: an interaction.
+    The first arm that fails as the full stack does names its last component. What the full stack adds to an
+    arm that works is guilty, if it is one component; if several are, each with its own arm, they fail only
+    together: an interaction. An arm that fails in another way explains nothing: it leaves what no arm had.
     """
     for components, verdict in results.items():
         if verdict == "FAIL":
             return Culprit(components[-1], f"the arm {' + '.join(components)} fails in the same way")
     otherwise = [" + ".join(components) for components, verdict in results.items() if verdict == "OTHER"]
+    added_to_working = {
+        missing[0]: " + ".join(components)
+        for components, verdict in results.items()
+        if verdict == "PASS" and len(missing := [one for one in full if one not in components]) == 1
+    }
+    if len(added_to_working) == 1 and otherwise:
+        [(component, below)] = added_to_working.items()
+        return Culprit(component, f"{below} works, and the full stack adds {component}")
     tried = {component for components in results for component in components}
     added = [component for component in full if component not in tried]
     if len(added) == 1:
@@ -103,15 +116,21 @@ def find_culprit(full: Sequence[Component], results: Mapping[tuple[Component, ..
     return Culprit("interaction", f"{pair} pass one by one and fail together")
 
 
-def deciding_phase(run_b: ModelRun) -> PhaseName:
-    """Return the phase that tells the arms apart: where Run B failed, or else where its outputs are."""
-    offline = run_b.phase_a_offline
-    if (
-        offline is not None
-        and offline.phase_status == "PASS"
-        and run_b.phase_word(run_b.phase_b_serve) == "FAIL"
-    ):
-        return "serve"
+def deciding_phase(run_a: ModelRun, run_b: ModelRun, agreement: Mapping[str, Any] | None) -> PhaseName:
+    """Return the phase that tells the arms apart: which only Run B failed, or in which its outputs part."""
+    for phase in PHASES:
+        if run_a.phase_word(run_a.phase(phase)) == "PASS" and run_b.phase_word(run_b.phase(phase)) == "FAIL":
+            return phase
+    return diverging_phase(agreement)
+
+
+def diverging_phase(agreement: Mapping[str, Any] | None) -> PhaseName:
+    """Return the phase of the first output that parts beyond a near tie; offline if none says it."""
+    for divergence in (agreement or {}).get("first_divergences", ()):
+        if divergence.get("kind") not in UNDECIDED and divergence.get("phase") == "serve":
+            return "serve"
+        if divergence.get("kind") not in UNDECIDED:
+            return "offline"
     return "offline"
 
 
@@ -135,7 +154,7 @@ def try_arm(scope: StepScope, plan: RunPlan, arm: Arm, phase: PhaseName, failed:
 
 def failed_run(run_b: ModelRun, phase: PhaseName, base: Sequence[Mapping[str, Any]]) -> FailedRun:
     """Return how a full run failed in a phase."""
-    document = run_b.phase_a_offline if phase == "offline" else run_b.phase_b_serve
+    document = run_b.phase(phase)
     error = next((error for error in run_b.errors if error.phase == phase), None)
     return FailedRun(base, _behaviour(error, document, base))
 

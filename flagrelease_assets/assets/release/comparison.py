@@ -11,6 +11,7 @@ from typing import Any
 
 from flagrelease_assets.assets.release.arms import (
     FLAGGEMS,
+    FLAGTREE,
     PLUGIN,
     Culprit,
     FailedRun,
@@ -19,6 +20,7 @@ from flagrelease_assets.assets.release.arms import (
     base_like_plan,
     components_of,
     deciding_phase,
+    diverging_phase,
     failed_run,
     find_culprit,
     outputs_of_phase,
@@ -48,7 +50,7 @@ def _perform_diff(scope: StepScope) -> DiffAnalysis:
     control = None
     analysis = _analyse(run_a, run_b)
     if analysis["conclusion"] == "OUTPUT_DIVERGENCE":
-        control = _control(scope, run_a)
+        control = _control(scope, run_a, diverging_phase(analysis["agreement"]))
         if control.unstable_prompts:
             analysis = _analyse(run_a, run_b, set(control.unstable_prompts))
     known = {name: analysis[name] for name in DiffAnalysis.model_fields if name in analysis}
@@ -82,37 +84,39 @@ def _without(run: ModelRun, prompts: Set[str]) -> dict[str, Any]:
     return document
 
 
-def _control(scope: StepScope, run_a: ModelRun) -> ControlResult:
-    """Run base once more: control comes before blame."""
+def _control(scope: StepScope, run_a: ModelRun, phase: PhaseName) -> ControlResult:
+    """Run base once more in the phase whose outputs diverge: control comes before blame."""
     scope.log("the outputs diverge: base runs once more, to know its own spread")
     plan = base_like_plan(run_a, scope, StackEnvironment.of_flags(Stack.BASE, run_a.flags), "control")
-    report = run_phase(scope, plan, "offline")
-    if report.document is None or report.error or run_a.phase_a_offline is None:
-        cause = report.error.cause if report.error else "no outputs to compare"
-        return ControlResult(status="FAIL", reason=f"the control run gave nothing to compare: {cause}")
-    unstable = unstable_prompts(run_a.phase_a_offline.outputs, report.document.outputs)
-    return ControlResult(status="PASS", unstable_prompts=unstable)
+    report = run_phase(scope, plan, phase)
+    first = _base_outputs(run_a, phase, set())
+    second = outputs_of_phase(report.document) if report.document and not report.error else []
+    prompts = len({one.get("prompt_id") for one in first} & {one.get("prompt_id") for one in second})
+    if not prompts:
+        cause = report.error.cause if report.error else "no prompt that both base runs answered"
+        reason = f"the control run gave nothing to compare: {cause}"
+        return ControlResult(status="FAIL", phase=phase, reason=reason)
+    return ControlResult(
+        status="PASS", phase=phase, prompts=prompts, unstable_prompts=unstable_prompts(first, second)
+    )
 
 
 def _blame(
     scope: StepScope, run_a: ModelRun, run_b: ModelRun, analysis: dict[str, Any], unstable: Set[str]
 ) -> dict[str, Any]:
     """Find the component, and its operators if it is FlagGems; returns the document's fields that say so."""
-    phase = deciding_phase(run_b)
+    phase = deciding_phase(run_a, run_b, analysis["agreement"])
     failed = failed_run(run_b, phase, _base_outputs(run_a, phase, unstable))
     results, culprit = _search_arms(scope, run_a, run_b, phase, failed)
     logs_say = analysis["multichip_component"]
-    said = [*analysis["reasons"], culprit.detail, _log_agreement(logs_say, culprit)]
-    found: dict[str, Any] = {
-        "arms": results,
-        "multichip_component": _seed_component(culprit.component),
-        "log_component": logs_say,
-    }
+    component, why = _component(logs_say, culprit)
+    said = [*analysis["reasons"], culprit.detail, why]
+    found: dict[str, Any] = {"arms": results, "multichip_component": component, "log_component": logs_say}
     if culprit.component == FLAGGEMS and scope.worker_entry.operator_search.enabled:
         plan = base_like_plan(run_a, scope, StackEnvironment.of_flags(Stack.FULL, run_b.flags), "search")
         ran = run_b.stack_evidence.get(phase, {}).get("flaggems_record") or []
         question = Question(plan, phase, failed.base, failed.behaviour, ran)
-        found |= _search_operators(scope, question, run_a, run_b, said)
+        found |= _search_operators(scope, question, run_a, run_b, said, unstable)
     return {**found, "reasons": said}
 
 
@@ -136,7 +140,12 @@ def _search_arms(
 
 
 def _search_operators(
-    scope: StepScope, question: Question, run_a: ModelRun, run_b: ModelRun, said: list[str]
+    scope: StepScope,
+    question: Question,
+    run_a: ModelRun,
+    run_b: ModelRun,
+    said: list[str],
+    unstable: Set[str],
 ) -> dict[str, Any]:
     """Find the guilty operators and try the stack without them; ``said`` gets what is to be read of it."""
     found = search_operators(scope, question)
@@ -145,10 +154,12 @@ def _search_operators(
         said.append(found.problem or "the search for guilty operators left nothing")
         return {}
     said.append(_search_words(search))
+    if search.acquits_all:
+        return {"operator_search": search, "multichip_component": "unknown"}
     if not search.verified or found.without_guilty is None:
         return {"operator_search": search}
     plan = reduced_plan(question, search)
-    analysis = _analyse(run_a, run_reduced(scope, question, plan, found, run_b))
+    analysis = _analyse(run_a, run_reduced(scope, question, plan, found, run_b), unstable)
     works = analysis["conclusion"] == "BOTH_PASS"
     reduced = ReducedStack(
         operators_off=search.names,
@@ -172,18 +183,16 @@ def _search_words(search: OperatorSearch) -> str:
     """Return in a sentence what a search found."""
     how = f"{search.starts} engine starts over {search.operators} operators"
     if search.verified:
-        return f"FlagGems' {', '.join(search.names)} is guilty ({how}): {search.reason}"
+        return f"FlagGems' {search.in_words} is guilty ({how}): {search.reason}"
     if search.names:
-        return (
-            f"FlagGems' {', '.join(search.names)} fails alone, but that is not all ({how}): {search.reason}"
-        )
+        return f"FlagGems' {search.in_words} fails alone, but that is not all ({how}): {search.reason}"
     if search.among:
         return f"the guilty operator is one of {len(search.among)} ({how}): {search.reason}"
     return f"no operator of FlagGems is named ({how}): {search.reason}"
 
 
 def _base_outputs(run_a: ModelRun, phase: PhaseName, unstable: Set[str]) -> list[dict[str, Any]]:
-    document = run_a.phase_a_offline if phase == "offline" else run_a.phase_b_serve
+    document = run_a.phase(phase)
     outputs = outputs_of_phase(document) if document else []
     return [output for output in outputs if output.get("prompt_id") not in unstable]
 
@@ -193,12 +202,21 @@ def _seed_component(component: str) -> str:
     return "plugin" if component == PLUGIN else component
 
 
-def _log_agreement(logs_say: str | None, culprit: Culprit) -> str:
+def _component(logs_say: str | None, culprit: Culprit) -> tuple[str, str]:
+    """Return the component at fault by arms and logs, and how the two go together."""
+    by_arms = _seed_component(culprit.component)
     if logs_say in (None, "unknown"):
-        return "the logs alone name no component"
-    if logs_say == _seed_component(culprit.component):
-        return f"the logs agree: {logs_say}"
-    return f"the logs alone would name {logs_say}; the arms decide"
+        return by_arms, "the logs alone name no component"
+    if logs_say == by_arms:
+        return by_arms, f"the logs agree: {logs_say}"
+    if by_arms == "unknown":
+        return logs_say, f"the arms do not decide; the logs name {logs_say}"
+    if logs_say == FLAGTREE and by_arms == FLAGGEMS:
+        return (
+            logs_say,
+            "the logs name FlagTree, which compiles FlagGems' kernels: no arm tells the two apart",
+        )
+    return by_arms, f"the logs alone would name {logs_say}; the arms decide"
 
 
 def _perform_recommendation(scope: StepScope) -> RecommendedStack:

@@ -11,6 +11,7 @@ from flagrelease_assets.assets.release.phases import (
     RunPlan,
     RunReport,
     engine_arguments,
+    judged,
     run_environment,
     run_phases,
 )
@@ -83,8 +84,8 @@ def _run(scope: StepScope, stack: Stack) -> ModelRun:
         flags=plan.stack.flags,
         environment=run_environment(scope, plan),
         model_path=plan.model_path,
-        phase_a_offline=report.offline.document,
-        phase_b_serve=report.serve.document,
+        phase_a_offline=judged(report.offline),
+        phase_b_serve=judged(report.serve),
         output_sample=report.sample,
         stack_evidence=_observed(report),
         errors=report.errors,

@@ -62,6 +62,14 @@ def run_phase(scope: StepScope, plan: RunPlan, phase: PhaseName) -> JobReport[Ph
     return run_offline(scope, plan) if phase == "offline" else run_serve(scope, plan)
 
 
+def judged(report: JobReport[PhaseDocument]) -> PhaseDocument | None:
+    """Return a phase's document with one status: what its job did wrong after it was written counts."""
+    document, error = report.document, report.error
+    if document is None or error is None or document.phase_status == "FAIL":
+        return document
+    return document.model_copy(update={"status": "FAIL", "error": error.cause})
+
+
 def run_offline(scope: StepScope, plan: RunPlan) -> JobReport[PhaseDocument]:
     """Run the fixed prompts through vLLM's offline engine."""
     return scope.run_job(
