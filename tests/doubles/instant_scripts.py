@@ -39,6 +39,7 @@ time.sleep(answer.pop("_seconds", 0))
 for key, value in answer.pop("_environment", {}).items():
     assert os.environ.get(key) == value, (key, os.environ.get(key))
 token = os.environ.get("FLAGRELEASE_RUN_TOKEN")
+code = answer.pop("_exit", None)
 document = {"schema_version": 1, "program": name, "run_token": token, **answer}
 text = json.dumps(document)
 if "--output" in sys.argv:
@@ -46,7 +47,7 @@ if "--output" in sys.argv:
         handle.write(text)
 else:
     print(text)
-sys.exit(0 if document["status"] in ("PASS", "PARTIAL", "SKIPPED") else 1)
+sys.exit(code or (0 if document["status"] in ("PASS", "PARTIAL", "SKIPPED") else 1))
 """
 
 OUTPUTS = [

@@ -117,6 +117,42 @@ def test_a_plugin_that_garbles_on_its_own_is_named_without_trying_the_rest(nvidi
     assert len(diff.arms) == 1
 
 
+def test_a_server_that_answers_otherwise_is_repeated_and_taken_apart_as_a_server(nvidia: Rig) -> None:
+    serve = FULL_STACK["test_serve_mode"]
+    other = [{**OUTPUTS[0], "text": " Lyon.", "token_ids": [5, 6]}]
+    nvidia.answer(
+        {
+            **FULL_STACK,
+            "test_serve_mode": {
+                **{name: {**document, "requests": OUTPUTS} for name, document in serve.items()},
+                "full": {**serve["full"], "requests": other},
+                "arm-vllm-plugin-fl-serve": {**serve["full"], "requests": OUTPUTS},
+            },
+        }
+    )
+    nvidia.run(vendor="nvidia")
+    diff = nvidia.document(DiffAnalysis, "diff_analysis", "nvidia")
+    assert (diff.conclusion, diff.multichip_component) == ("OUTPUT_DIVERGENCE", "FlagGems")
+    assert diff.control is not None
+    assert (diff.control.phase, diff.control.prompts) == ("serve", 1)
+    assert [arm.phase for arm in diff.arms] == ["serve"]
+
+
+def test_a_phase_whose_job_went_wrong_after_its_document_said_pass_has_one_status_everywhere(
+    nvidia: Rig,
+) -> None:
+    program = FULL_STACK["test_serve_mode"]
+    nvidia.answer({**FULL_STACK, "test_serve_mode": {**program, "full": {**program["full"], "_exit": 3}}})
+    result = nvidia.run(vendor="nvidia")
+    run_b = nvidia.document(ModelRun, "run_b_result", "nvidia")
+    assert run_b.phase_b_serve is not None
+    assert (run_b.status, run_b.phase_b_serve.status) == (Status.FAIL, "FAIL")
+    diff = nvidia.document(DiffAnalysis, "diff_analysis", "nvidia")
+    assert (diff.conclusion, diff.recommended_stack) == ("MULTICHIP_ERROR", Stack.BASE)
+    assert result.report is not None
+    assert result.report.status == Status.PARTIAL, result.report.conclusion
+
+
 def test_no_component_is_blamed_for_a_difference_that_base_has_with_itself(nvidia: Rig) -> None:
     other = [{**OUTPUTS[0], "text": " Lyon.", "token_ids": [5, 6]}]
     offline = FULL_STACK["run_offline_inference"]

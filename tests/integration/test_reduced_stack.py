@@ -105,6 +105,21 @@ def test_a_search_that_had_to_stop_recommends_base_and_says_how_far_it_came(nvid
     assert any("one of 2 (40 engine starts over 398 operators)" in reason for reason in diff.reasons)
 
 
+def test_a_stack_that_fails_with_no_operator_on_is_not_blamed_on_flaggems(nvidia: Rig) -> None:
+    acquitted = {
+        "status": "PARTIAL",
+        "reason": "with none of them on it fails in the same way: they are not what makes it fail",
+        "operators": 398,
+        "starts": 1,
+        "trials": [{"number": 1, "operators_on": 0, "outcome": "SAME"}],
+    }
+    nvidia.answer(answers(search_operators=acquitted))
+    nvidia.run(vendor="nvidia")
+    diff = nvidia.document(DiffAnalysis, "diff_analysis", "nvidia")
+    assert (diff.multichip_component, diff.recommended_stack) == ("unknown", Stack.BASE)
+    assert any("not what makes it fail" in reason for reason in diff.reasons)
+
+
 def test_a_search_that_breaks_down_leaves_the_verdict_as_it_was(nvidia: Rig) -> None:
     nvidia.answer(answers(search_operators={"status": "FAIL", "error": "RuntimeError: cannot be listed"}))
     result = nvidia.run(vendor="nvidia")

@@ -99,6 +99,27 @@ def test_rubbish_from_the_full_stack_is_a_divergence() -> None:
     assert found["status"] == "PARTIAL"
 
 
+def served(text: str = "Paris", status: str = "PASS", **more: Any) -> dict[str, Any]:
+    document = phase(text, status, **more)
+    return {**document, "phase": "serve", "requests": document.pop("outputs")}
+
+
+def test_a_server_that_answers_otherwise_is_a_divergence_although_the_offline_outputs_agree() -> None:
+    found = analyse(run(phase(), served()), run(phase(), served("Lyon!")))
+    assert (found["conclusion"], found["recommended_stack"]) == ("OUTPUT_DIVERGENCE", "base")
+    assert found["agreement"]["prompts"] == 2
+    assert [one["phase"] for one in found["agreement"]["first_divergences"]] == ["serve"]
+
+
+def test_offline_outputs_are_never_held_against_served_answers() -> None:
+    without_offline = {"status": "TIMEOUT", "phase": "offline", "outputs": []}
+    found = analyse(run(phase("Paris"), PASS), run(without_offline, served("Lyon!")))
+    assert (found["conclusion"], found["status"]) == ("BOTH_PASS", "PARTIAL")
+    assert found["agreement"]["verdict"] == "NOT_COMPARABLE"
+    agrees = analyse(run(phase("Rome!"), served()), run(without_offline, served()))
+    assert agrees["agreement"]["verdict"] == "AGREE"
+
+
 def test_sample_texts_are_compared_too() -> None:
     a, b = {"status": "PASS", "output_sample": "Paris"}, {"status": "PASS", "output_sample": "!!!!"}
     assert analyse(a, b)["conclusion"] == "OUTPUT_DIVERGENCE"

@@ -143,3 +143,17 @@ def test_splitting_loses_nothing_and_leaves_no_part_empty(names: list[int], part
         cut = split(texts, parts)
         assert [name for part in cut for name in part] == texts
         assert all(cut)
+
+
+def test_suspects_of_which_none_was_tried_alone_stay_one_unit_when_the_tests_run_out() -> None:
+    stack = SimulatedStack({OPERATORS[3]}, most=3)
+    found = search(OPERATORS, stack, suspects=[OPERATORS[3], OPERATORS[5]])
+    assert found.units == [frozenset({OPERATORS[3], OPERATORS[5]})]
+    assert not found.verified
+
+
+def test_names_that_fail_only_together_are_not_said_to_fail_alone() -> None:
+    found = search(OPERATORS, SimulatedStack({OPERATORS[3], OPERATORS[300]}))
+    assert found.verified
+    assert found.units == [frozenset({OPERATORS[3], OPERATORS[300]})]
+    assert "only together" in found.reason and "each alone" not in found.reason
