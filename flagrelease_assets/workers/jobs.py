@@ -197,7 +197,7 @@ def follow_job(
         count += len(fresh)
         if ended and answer.exit is not None:
             break
-        if time.monotonic() > give_up:
+        if not over and time.monotonic() > give_up:
             raise WorkerError(
                 WorkerProblem.TIMEOUT, f"the supervisor of {handle.job_dir} did not end the job in time"
             )
@@ -254,12 +254,37 @@ class Connection:
             self.reconnects += 1
 
 
+_OTHERS_FOLDER = 9
+_DIGEST_OF_OURS = f"""
+import os, runpy, stat, sys
+root, folder = sys.argv[1:]
+above, path = os.path.dirname(root), folder
+while os.path.isdir(above) and os.stat(above).st_mode & stat.S_IWOTH and len(path) >= len(root):
+    owners = {{os.lstat(path).st_uid, os.stat(path).st_uid}} if os.path.exists(path) else set()
+    if owners - {{0, os.geteuid()}}:
+        print(path, "belongs to another user", file=sys.stderr)
+        sys.exit({_OTHERS_FOLDER})
+    path = os.path.dirname(path)
+script = os.path.join(folder, "scripts_digest.py")
+if os.path.isfile(script):
+    runpy.run_path(script, run_name="__main__")
+"""
+"""Runs nothing that lies in a folder of another user, made where everybody may make one."""
+
+
 def upload_scripts(worker: Worker, scripts_root: Path = SCRIPTS_ROOT) -> str:
-    """Return the folder in the worker that holds exactly these scripts, filling it if it does not."""
+    """Return the folder in the worker that holds exactly these scripts, filling it if it does not.
+
+    Raises WorkerError, also if somebody else made the folder.
+    """
     digest = scripts_digest(str(scripts_root))
     folder = f"{worker.work_root}/scripts/{digest}/container_scripts"
-    check = [worker.python().executable, f"{folder}/scripts_digest.py"]
-    if worker.execute(check).stdout.decode() == digest:
+    check = [worker.python().executable, "-c", _DIGEST_OF_OURS, worker.work_root, folder]
+    completed = worker.execute(check)
+    if completed.code == _OTHERS_FOLDER:
+        hint = "set `work_root` to a folder of your own"
+        raise WorkerError(WorkerProblem.TRANSFER, completed.complaint, hint)
+    if completed.stdout.decode() == digest:
         return folder
     worker.put_files(folder, script_files(str(scripts_root)))
     completed = worker.execute(check)

@@ -12,16 +12,21 @@ import platform
 import stat
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from container_scripts.processes import Process, end_processes, living_descendants, read_process
 from flagrelease_assets.contracts.worker import PythonFacts, WorkerIdentity
 from flagrelease_assets.redaction import looks_secret
 from flagrelease_assets.strict_reading import RefusedDocumentError, TooLargeError, read_ordinary
 from flagrelease_assets.workers.archives import too_large
 from flagrelease_assets.workers.base import Completed, WorkerError, WorkerProblem, ask_python
 from flagrelease_assets.workers.config import LocalWorkerConfig, WorkerTimeouts
+
+_COMMAND_GRACE_S = 1.0
+"""Seconds between TERM and KILL for a short command over its limit."""
 
 
 class LocalWorker:
@@ -67,22 +72,25 @@ class LocalWorker:
         """Run one short command; see Worker.execute."""
         limit = timeout_s or self.timeouts.command_s
         try:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 list(argv),
                 env={**self._inherited(), **(env or {})},
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=limit,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 start_new_session=True,
-                check=False,
             )
-        except subprocess.TimeoutExpired:
-            raise WorkerError(
-                WorkerProblem.TIMEOUT, f"{argv[0]!r} did not end within {limit:g} s", retryable=True
-            ) from None
         except (OSError, ValueError) as error:
             return Completed(127, b"", str(error).encode())
-        return Completed(done.returncode, done.stdout, done.stderr)
+        with process:
+            try:
+                stdout, stderr = process.communicate(timeout=limit)
+            except subprocess.TimeoutExpired:
+                end_processes(partial(_tree_of, process), _COMMAND_GRACE_S)
+                raise WorkerError(
+                    WorkerProblem.TIMEOUT, f"{argv[0]!r} did not end within {limit:g} s", retryable=True
+                ) from None
+        return Completed(process.returncode, stdout, stderr)
 
     def _inherited(self) -> dict[str, str]:
         return {
@@ -162,3 +170,11 @@ def _read_ordinary(path: Path, max_bytes: int) -> bytes:
         raise too_large(str(path), max_bytes) from None
     except RefusedDocumentError as error:
         raise WorkerError(WorkerProblem.TRANSFER, f"refused to read {path}: it is {error}") from error
+
+
+def _tree_of(process: subprocess.Popen[bytes]) -> list[Process]:
+    """Return what lives of a command: itself, and its children in whichever session."""
+    if process.poll() is not None:
+        return []
+    leader = read_process(process.pid)
+    return [*living_descendants(process.pid), *([leader] if leader and leader.alive else [])]

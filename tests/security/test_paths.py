@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from container_scripts.scripts_digest import scripts_digest
 from flagrelease_assets.contracts.keys import InvalidModelKeyError, model_key
 from flagrelease_assets.contracts.worker import PythonFacts
 from flagrelease_assets.deployment import ModelEntry
@@ -22,7 +23,9 @@ from flagrelease_assets.workers.archives import MAX_MEMBERS, pack, unpack
 from flagrelease_assets.workers.base import WorkerError, WorkerProblem
 from flagrelease_assets.workers.config import LocalWorkerConfig
 from flagrelease_assets.workers.job_models import JobSpec
+from flagrelease_assets.workers.jobs import SCRIPTS_ROOT, upload_scripts
 from flagrelease_assets.workers.local import LocalWorker
+from tests.requirements import cannot_test
 
 OWNER = PythonFacts(executable="/usr/bin/python3", version=(3, 11, 0), uid=0, gid=0)
 TRICKS = ("../up", "a/../../up", "/etc/passwd", "..", ".", "a\0b", "a\\..\\b", "")
@@ -181,6 +184,22 @@ def test_a_work_root_that_somebody_else_made_where_everybody_may_is_not_used(
     with pytest.raises(WorkerError, match="belongs to another user; set `work_root`"):
         worker.put_files(f"{root}/job", {"a": b""})
     assert not (root / "job").exists()
+
+
+def test_nothing_is_run_from_a_work_root_that_somebody_else_prepared(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        cannot_test("giving a folder to another user needs root")
+    tmp_path.chmod(0o1777)
+    digest = scripts_digest(str(SCRIPTS_ROOT))
+    trap = tmp_path / "root" / "scripts" / digest / "container_scripts"
+    trap.mkdir(parents=True)
+    (trap / "scripts_digest.py").write_text(
+        f"open({str(tmp_path / 'run')!r}, 'w'); print({digest!r}, end='')"
+    )
+    os.chown(trap, 12345, 12345)
+    with pytest.raises(WorkerError, match=r"container_scripts belongs to another user; set `work_root`"):
+        upload_scripts(local_worker(tmp_path))
+    assert not (tmp_path / "run").exists()
 
 
 FIELDS = ("run_id", "step", "name", "program")

@@ -15,6 +15,7 @@ import pytest
 from container_scripts.processes import all_processes, has_variable
 from container_scripts.scripts_digest import script_files, scripts_digest
 from flagrelease_assets.redaction import REDACTED
+from flagrelease_assets.workers import jobs
 from flagrelease_assets.workers.base import Completed, WorkerError, WorkerProblem
 from flagrelease_assets.workers.config import LocalWorkerConfig, WorkerTimeouts
 from flagrelease_assets.workers.jobs import (
@@ -121,6 +122,22 @@ def test_inputs_lie_in_the_job_directory(worker: LocalWorker, scripts_root: Path
     assert outcome.result is not None
     assert outcome.result["plan"] == {"a": "{job_dir}"}
     assert outcome.result["here"] == outcome.job_dir
+
+
+def test_a_job_that_ended_while_nobody_could_look_is_read_whole_however_late_it_is(
+    worker: LocalWorker, scripts_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = spec("print(('y' * 99 + '\\n') * 60_000)\nwrite({'run_token': token})")
+    handle = prepare_job(worker, job, scripts_root=scripts_root)
+    start_job(worker, handle, {})
+    exit_file = Path(handle.job_dir) / "exit.json"
+    end = time.monotonic() + 30
+    while not exit_file.exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    monkeypatch.setattr(jobs, "STOP_MARGIN_S", -1e6)  # as if the deadline had passed long ago
+    outcome = follow_job(worker, handle, poll_s=0.05)
+    assert outcome.completed
+    assert outcome.log_lines > 60_000
 
 
 @pytest.mark.parametrize(

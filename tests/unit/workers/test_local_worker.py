@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from container_scripts.processes import read_process
 from flagrelease_assets.workers.base import WorkerError, WorkerProblem
 from flagrelease_assets.workers.config import LocalWorkerConfig
 from flagrelease_assets.workers.local import LocalWorker
@@ -45,6 +46,21 @@ def test_command_that_does_not_end_is_a_timeout(worker: LocalWorker) -> None:
     with pytest.raises(WorkerError, match="did not end within") as caught:
         worker.execute(["sleep", "99"], timeout_s=0.2)
     assert caught.value.category is WorkerProblem.TIMEOUT
+
+
+def test_a_command_over_its_limit_leaves_no_child_behind_in_whichever_session(
+    worker: LocalWorker, tmp_path: Path
+) -> None:
+    child = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(99)"
+    parent = (
+        "import subprocess, sys, time\n"
+        f"subprocess.Popen([sys.executable, '-c', {child!r}, sys.argv[1]], start_new_session=True)\n"
+        "time.sleep(99)"
+    )
+    with pytest.raises(WorkerError, match="did not end within"):
+        worker.execute([sys.executable, "-c", parent, str(tmp_path / "pid")], timeout_s=2)
+    process = read_process(int((tmp_path / "pid").read_text()))
+    assert process is None or not process.alive
 
 
 @pytest.mark.parametrize("python", ["/nowhere/python", "/bin/echo"])
