@@ -283,8 +283,15 @@ def judge_ratio(document: BenchmarkMetrics, past: Past, settings: CheckSettings)
     ]
     state = overall([figure.state for figure in figures])
     if state == CheckState.NOT_APPLICABLE:
-        text = f"there is no full/base ratio: measured on the {document.stack} stack alone"
+        text = f"there is no full/base ratio: {_why_no_ratio(document)}"
     else:
         smallest = min(figure.value or 0.0 for figure in figures)
         text = "; ".join(slow) or f"smallest full/base ratio {smallest:.3f}"
     return CheckOutcome(check=FULL_BASE_RATIO, step=document.step, state=state, text=text, figures=figures)
+
+
+def _why_no_ratio(document: BenchmarkMetrics) -> str:
+    if document.base_performance is None:
+        return f"measured on the {document.stack} stack alone"
+    passed = document.performance.profiles_passed, document.base_performance.profiles_passed
+    return f"no profile passed on both stacks ({passed[0]} on {document.stack}, {passed[1]} on base)"

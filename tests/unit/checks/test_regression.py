@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flagrelease_assets.contracts import BenchmarkMetrics
+from flagrelease_assets.contracts.benchmark import Performance
 from flagrelease_assets.contracts.checks import CheckFigure, CheckState
 from flagrelease_assets.contracts.common import Stack, Status
 from flagrelease_assets.deployment.checks import CheckSettings, RegressionSettings
@@ -294,6 +295,16 @@ def test_the_ratio_check_has_the_threshold_of_the_benchmark_step() -> None:
     alone = ratio_document(Status.PASS, None)
     states = [judge_ratio(item, past(item), CheckSettings()).state for item in (good, slow, alone)]
     assert states == [CheckState.OK, CheckState.ALERT, CheckState.NOT_APPLICABLE]
+
+
+def test_a_ratio_is_missing_because_base_failed_and_not_because_it_was_not_measured() -> None:
+    alone = ratio_document(Status.PASS, None)
+    failed = alone.model_copy(
+        update={"base_performance": Performance(status=Status.FAIL, profiles_passed="0/1")}
+    )
+    said = [judge_ratio(item, past(item), CheckSettings()).text for item in (alone, failed)]
+    assert said[0].endswith("measured on the full stack alone")
+    assert said[1].endswith("no profile passed on both stacks (0/0 on full, 0/1 on base)")
 
 
 def test_a_benchmark_blamed_for_its_ratio_alone_is_told_from_one_with_other_doubts() -> None:
