@@ -121,9 +121,10 @@ def last_good(results: Sequence[D], drifted: Callable[[D, D], bool]) -> D | None
     """Return the newest result that had not itself drifted from what was good before it.
 
     Without that rule an alert would end by itself one run later, held against the result that it was about.
+    A result that cannot be held even against itself is no first one.
     """
     good: D | None = None
     for item in results:
-        if good is None or not drifted(good, item):
+        if not drifted(good or item, item):
             good = item
     return good
