@@ -52,7 +52,7 @@ def test_a_full_stack_at_the_threshold_passes_without_a_reason(nvidia: Rig) -> N
 def test_a_base_that_lost_requests_makes_the_benchmark_partial_with_the_profile_named(nvidia: Rig) -> None:
     programs = answers(full_rate=480.0)
     base = programs["benchmark_stack"]["default"]
-    lost = {"status": "FAIL", "reasons": ["9 of 10 requests are lost"]}
+    lost: dict[str, Any] = {"status": "FAIL", "reasons": ["9 of 10 requests are lost"]}
     lost["metrics"] = {**base["profiles"][0]["metrics"], "throughput_tok_s": 64.0}
     profiles = [{**base["profiles"][0], **lost}, *base["profiles"][1:]]
     programs["benchmark_stack"]["default"] = {**base, "status": "PARTIAL", "profiles": profiles}

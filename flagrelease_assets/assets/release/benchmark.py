@@ -23,14 +23,9 @@ from flagrelease_assets.assets.release.phases import (
 from flagrelease_assets.assets.release.scope import StepScope
 from flagrelease_assets.assets.release.step import Blocker, Step, Upstream, blocked_by_absent
 from flagrelease_assets.contracts import BenchmarkMetrics, ModelSnapshot, RecommendedStack
-from flagrelease_assets.contracts.benchmark import (
-    AccuracySummary,
-    BenchmarkRun,
-    Performance,
-    ProfileResult,
-)
+from flagrelease_assets.contracts.benchmark import AccuracySummary, BenchmarkRun, Performance
 from flagrelease_assets.contracts.common import ErrorRecord, Stack, Status
-from flagrelease_assets.regression import too_slow
+from flagrelease_assets.regression import not_passed, too_slow, why_not_passed
 
 THROUGHPUTS = ("throughput_tok_s", "total_tok_s")
 
@@ -231,21 +226,10 @@ def ratio_limits(full: Performance, base: Performance) -> list[str]:
     return limits + ([f"no ratio for {alone}: good figures on one stack only"] if alone else [])
 
 
-def why_not_passed(profile: ProfileResult) -> str:
-    """Return in one line why a profile is not PASS."""
-    return profile.error or "; ".join(profile.reasons) or profile.status
-
-
 def _why_not_pass(performance: Performance, error: ErrorRecord | None) -> list[str]:
-    if performance.status == Status.PASS:
-        return []
-    notes = [
-        f"{profile.name}: {why_not_passed(profile)}"
-        for profile in performance.profiles
-        if profile.status != "PASS"
-    ]
-    causes = [error.cause] if error and not notes else []
-    return [f"{performance.profiles_passed} profiles passed", *notes, *causes]
+    said = not_passed(performance)
+    told = any(profile.status != "PASS" for profile in performance.profiles)
+    return [*said, error.cause] if said and error and not told else said
 
 
 BENCHMARK_METRICS = Step(
