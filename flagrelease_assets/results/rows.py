@@ -65,7 +65,9 @@ class ResultFacts(BaseModel):
     profiles_passed: str | None = None
     tensor_parallel_size: int | None = None
     full_to_base_ratio: float | None = None
-    eager: bool | None = Field(None, description="Whether the server ran without graphs, if it said so.")
+    execution: str | None = Field(
+        None, description="How the server ran (eager, compiled, graphs), if it said so."
+    )
 
     @property
     def measured_by_run(self) -> str:
@@ -140,7 +142,7 @@ def _details(document: StepDocument) -> dict[str, Any]:
 def _benchmark(document: BenchmarkMetrics) -> dict[str, Any]:
     performance, base = document.performance, document.base_performance
     configuration = performance.server.get("effective_config") or {}
-    eager = configuration.get("enforce_eager")
+    execution = configuration.get("execution")
     return {
         "recommended_stack": document.stack.value,
         "profiles_passed": performance.profiles_passed,
@@ -152,7 +154,7 @@ def _benchmark(document: BenchmarkMetrics) -> dict[str, Any]:
             for profile in performance.profiles
         },
         "full_to_base_ratio": document.full_to_base_ratio,
-        "eager": eager if isinstance(eager, bool) else None,
+        "execution": execution if isinstance(execution, str) else None,
     }
 
 
