@@ -1,4 +1,4 @@
-"""`benchmark_metrics`: the five profiles on the recommended stack, and on base too where full is recommended.
+"""`benchmark_metrics`: five profiles on the recommended stack, for the ratio on base too if it is not base.
 
 Belongs here: the step. Does not belong here: measuring and judging a profile
 (`container_scripts/run_benchmark.py`, `benchmark_metrics.py`), profile sizes (the catalog).
@@ -237,7 +237,7 @@ BENCHMARK_METRICS = Step(
     kind=BenchmarkMetrics,
     description=(
         "Throughput, TTFT, TPOT and end-to-end latency of the five profiles on the recommended stack; on "
-        "base as well where full is recommended, for the ratio."
+        "base as well where full or reduced is recommended, for the ratio."
     ),
     upstream=(
         "install_status",
