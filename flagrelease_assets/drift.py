@@ -44,7 +44,7 @@ def judge_outputs(run: ModelRun, past: Past, settings: HistorySettings) -> Check
         return past.other_model_version(one, other)
 
     found = past.comparable(run, settings.since, difference)
-    baseline = last_good(found.results, lambda one, other: _agreement(one, other).verdict == "DIVERGE")
+    baseline = last_good(found.results, lambda one, other: _agreement(one, other).verdict != "AGREE")
     if baseline is None:
         return _without_baseline(OUTPUT_DRIFT, run, found)
     agreement = _agreement(baseline, run)

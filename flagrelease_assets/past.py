@@ -20,6 +20,11 @@ from flagrelease_assets.contracts.common import Status, upstream_input
 D = TypeVar("D", bound=StepDocument)
 
 
+def passed(document: StepDocument) -> bool:
+    """Whether a result is PASS."""
+    return document.status == Status.PASS
+
+
 @dataclass(frozen=True)
 class Comparable(Generic[D]):
     """The earlier measurements that a result may be held against, oldest first, and why others may not."""
@@ -79,8 +84,8 @@ class Past:
             return "a model revision that is not known"
         return None if versions[0] == versions[1] else "another model revision"
 
-    def earlier_passes(self, document: D, since: date | None = None) -> list[D]:
-        """Return what was measured before a result and passed, each measurement once, oldest first.
+    def earlier(self, document: D, since: date | None, counts: Callable[[D], bool]) -> list[D]:
+        """Return what was measured before a result and counts, each measurement once, oldest first.
 
         A result that an unchanged release reused is no measurement of its own.
         """
@@ -88,7 +93,7 @@ class Past:
         for item in self.documents.get(document.step, ()):
             if (
                 isinstance(item, type(document))
-                and item.status == Status.PASS
+                and counts(item)
                 and item.measured_by_run != document.measured_by_run
                 and item.created_at <= document.created_at
                 and (since is None or item.created_at.date() >= since)
@@ -97,18 +102,23 @@ class Past:
         return sorted(found.values(), key=lambda item: (item.created_at, item.measured_by_run))
 
     def comparable(
-        self, document: D, since: date | None, difference: Callable[[D, D], str | None]
+        self,
+        document: D,
+        since: date | None,
+        difference: Callable[[D, D], str | None],
+        counts: Callable[[D], bool] = passed,
     ) -> Comparable[D]:
-        """Return the earlier passes that are like with like with a result, and why others are not.
+        """Return the earlier results that are like with like with a result, and why others are not.
 
         Args:
             document: the result to be judged.
             since: day (UTC) before which results do not count.
             difference: says in a few words ("another revision") why two results are not alike.
+            counts: which results are good enough to be held against.
         """
         alike: list[D] = []
         left_out: Counter[str] = Counter()
-        for item in self.earlier_passes(document, since):
+        for item in self.earlier(document, since, counts):
             reason = difference(item, document)
             if reason:
                 left_out[reason] += 1
@@ -121,9 +131,10 @@ def last_good(results: Sequence[D], drifted: Callable[[D, D], bool]) -> D | None
     """Return the newest result that had not itself drifted from what was good before it.
 
     Without that rule an alert would end by itself one run later, held against the result that it was about.
+    A result that cannot be held even against itself is no first one.
     """
     good: D | None = None
     for item in results:
-        if good is None or not drifted(good, item):
+        if not drifted(good or item, item):
             good = item
     return good

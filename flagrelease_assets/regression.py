@@ -17,8 +17,9 @@ from container_scripts.server_config import configuration_differences
 from flagrelease_assets.contracts import BenchmarkMetrics, InstallStatus
 from flagrelease_assets.contracts.benchmark import Performance, ProfileResult
 from flagrelease_assets.contracts.checks import CheckFigure, CheckOutcome, CheckState
+from flagrelease_assets.contracts.common import Status
 from flagrelease_assets.deployment.checks import CheckSettings, RegressionSettings
-from flagrelease_assets.past import Comparable, Past
+from flagrelease_assets.past import Comparable, Past, passed
 
 REGRESSION = "regression"
 FULL_BASE_RATIO = "full_base_ratio"
@@ -153,7 +154,7 @@ def _said(figure: CheckFigure, worse: bool) -> str:
 
 def judge_benchmark(document: BenchmarkMetrics, past: Past, settings: RegressionSettings) -> CheckOutcome:
     """Return whether throughput, TTFT or TPOT of any profile is worse than in comparable results."""
-    found = past.comparable(document, settings.since, lambda a, b: _difference(a, b, past))
+    found = past.comparable(document, settings.since, lambda a, b: _difference(a, b, past), undoubted)
     figures = [
         judge_figure(
             profile.name,
@@ -221,7 +222,7 @@ def _points(results: Sequence[BenchmarkMetrics], profile: str, metric: str) -> l
     found: list[Point] = []
     for document in results:
         item = _profile(document.performance.profiles, profile)
-        value = item.metrics.get(metric) if item else None
+        value = item.metrics.get(metric) if item and item.status == "PASS" else None
         if value is not None and measured(value):
             found.append(Point(float(value), document.measured_by_run, document.created_at))
     return found
@@ -260,11 +261,39 @@ def too_slow(ratios: Mapping[str, float]) -> list[str]:
     ]
 
 
+def undoubted(document: BenchmarkMetrics) -> bool:
+    """Whether all that a benchmark is blamed for is its ratio, or profiles that are not applicable."""
+    if document.status != Status.PARTIAL:
+        return passed(document)
+    if any(profile.status not in ("PASS", "SKIPPED") for profile in document.performance.profiles):
+        return False
+    return document.reason == "; ".join([*not_passed(document.performance), *_said_of_ratios(document)])
+
+
+def not_passed(performance: Performance) -> list[str]:
+    """Return how many profiles passed and why others did not; nothing if all did."""
+    if performance.status == Status.PASS:
+        return []
+    notes = [
+        f"{profile.name}: {why_not_passed(profile)}"
+        for profile in performance.profiles
+        if profile.status != "PASS"
+    ]
+    return [f"{performance.profiles_passed} profiles passed", *notes]
+
+
+def why_not_passed(profile: ProfileResult) -> str:
+    """Return in one line why a profile is not PASS."""
+    return profile.error or "; ".join(profile.reasons) or profile.status
+
+
 def only_too_slow(document: BenchmarkMetrics) -> bool:
     """Whether the ratio is all that this benchmark is blamed for."""
-    slow = too_slow(document.ratios)
-    notes = [document.ratio_note] if document.ratio_note else []
-    return bool(slow) and document.reason == "; ".join([*slow, *notes])
+    return bool(too_slow(document.ratios)) and document.reason == "; ".join(_said_of_ratios(document))
+
+
+def _said_of_ratios(document: BenchmarkMetrics) -> list[str]:
+    return [*too_slow(document.ratios), *([document.ratio_note] if document.ratio_note else [])]
 
 
 def judge_ratio(document: BenchmarkMetrics, past: Past, settings: CheckSettings) -> CheckOutcome:
@@ -283,8 +312,15 @@ def judge_ratio(document: BenchmarkMetrics, past: Past, settings: CheckSettings)
     ]
     state = overall([figure.state for figure in figures])
     if state == CheckState.NOT_APPLICABLE:
-        text = f"there is no full/base ratio: measured on the {document.stack} stack alone"
+        text = f"there is no full/base ratio: {_why_no_ratio(document)}"
     else:
         smallest = min(figure.value or 0.0 for figure in figures)
         text = "; ".join(slow) or f"smallest full/base ratio {smallest:.3f}"
     return CheckOutcome(check=FULL_BASE_RATIO, step=document.step, state=state, text=text, figures=figures)
+
+
+def _why_no_ratio(document: BenchmarkMetrics) -> str:
+    if document.base_performance is None:
+        return f"measured on the {document.stack} stack alone"
+    passed = document.performance.profiles_passed, document.base_performance.profiles_passed
+    return f"no profile passed on both stacks ({passed[0]} on {document.stack}, {passed[1]} on base)"

@@ -217,7 +217,7 @@ def _performance(release: ReleaseDocuments) -> Claim:
             *_performance_facts("base: ", benchmark.base_performance),
         ]
         if benchmark.full_to_base_ratio is not None:
-            facts.append(Fact("full against base", against_base(release)))
+            facts.append(Fact(f"{benchmark.stack} against base", against_base(release)))
     return _claim("benchmark_metrics", "The recommended stack performs", benchmark, facts)
 
 

@@ -206,12 +206,12 @@ def _requests(profile: ProfileResult) -> int | str:
 
 
 def against_base(release: ReleaseDocuments) -> str:
-    """Return in a sentence or two how fast full is against base; "" if only one stack was measured."""
+    """Return in a sentence or two how fast a stack is against base; "" if only one stack was measured."""
     benchmark = release.benchmark
     if benchmark is None or benchmark.full_to_base_ratio is None:
         return ""
     ratios = "; ".join(f"{name} {number(ratio)}" for name, ratio in benchmark.ratios.items())
-    smallest = f"Throughput of full to base: smallest {number(benchmark.full_to_base_ratio)}"
+    smallest = f"Throughput of {benchmark.stack} to base: smallest {number(benchmark.full_to_base_ratio)}"
     said = f"{smallest} ({ratios})." if ratios else f"{smallest}."
     return f"{said} To be read with care: {benchmark.ratio_note}." if benchmark.ratio_note else said
 

@@ -115,8 +115,9 @@ def _not_alike(before: ResultRow, after: ResultRow) -> list[str]:
     sizes = before.tensor_parallel_size, after.tensor_parallel_size
     if sizes[0] != sizes[1]:
         found.append(f"tensor parallel sizes {_word(sizes[0])} and {_word(sizes[1])}")
-    if before.eager is not None and after.eager is not None and before.eager != after.eager:
-        found.append("one ran eager, the other with graphs")
+    modes = before.execution, after.execution
+    if None not in modes and modes[0] != modes[1]:
+        found.append(f"execution modes {modes[0]} and {modes[1]}")
     common = sorted({*before.sizes} & {*after.sizes})
     found += [
         f"{profile}: sizes {before.sizes[profile]} and {after.sizes[profile]}"

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from upath import UPath
 
 ROWS = "rows.json"
-ROWS_VERSION = 1
-"""Raised whenever a row gets a field: rows of another version are made again from their documents."""
+ROWS_VERSION = 2
+"""Raised whenever rows are made in another way: others are made again from their documents."""
 
 _SUFFIX = ".json"
 _NO_HISTORY = frozenset({"latest.json", "latest_pass.json", ROWS})

@@ -12,7 +12,7 @@ from flagrelease_assets.results.rows import ResultRow
 from flagrelease_assets.results.store import ResultStore
 
 LAST_PASS = "last-pass"
-_FROM_BENCHMARK = ("eager", "full_to_base_ratio", "base_profiles")
+_FROM_BENCHMARK = ("execution", "full_to_base_ratio", "base_profiles")
 
 
 class NothingToCompareError(Exception):

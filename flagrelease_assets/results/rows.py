@@ -65,7 +65,9 @@ class ResultFacts(BaseModel):
     profiles_passed: str | None = None
     tensor_parallel_size: int | None = None
     full_to_base_ratio: float | None = None
-    eager: bool | None = Field(None, description="Whether the server ran without graphs, if it said so.")
+    execution: str | None = Field(
+        None, description="How the server ran (eager, compiled, graphs), if it said so."
+    )
 
     @property
     def measured_by_run(self) -> str:
@@ -140,19 +142,19 @@ def _details(document: StepDocument) -> dict[str, Any]:
 def _benchmark(document: BenchmarkMetrics) -> dict[str, Any]:
     performance, base = document.performance, document.base_performance
     configuration = performance.server.get("effective_config") or {}
-    eager = configuration.get("enforce_eager")
+    execution = configuration.get("execution")
     return {
         "recommended_stack": document.stack.value,
         "profiles_passed": performance.profiles_passed,
         "tensor_parallel_size": document.tensor_parallel_size,
-        "profiles": _metrics((profile.name, profile.metrics) for profile in performance.profiles),
-        "base_profiles": _metrics((p.name, p.metrics) for p in base.profiles) if base else {},
+        "profiles": _metrics((p.name, p.status, p.metrics) for p in performance.profiles),
+        "base_profiles": _metrics((p.name, p.status, p.metrics) for p in base.profiles) if base else {},
         "sizes": {
             profile.name: f"{profile.input_len}/{profile.output_len}/{profile.num_prompts}"
             for profile in performance.profiles
         },
         "full_to_base_ratio": document.full_to_base_ratio,
-        "eager": eager if isinstance(eager, bool) else None,
+        "execution": execution if isinstance(execution, str) else None,
     }
 
 
@@ -167,7 +169,7 @@ def _report(document: ReleaseReport) -> dict[str, Any]:
         "conclusion": document.conclusion or None,
         "profiles_passed": document.steps.perf_test.profiles_passed,
         "tensor_parallel_size": document.tensor_parallel_size,
-        "profiles": _metrics((str(profile.get("name")), profile.get("metrics")) for profile in profiles),
+        "profiles": _metrics((str(p.get("name")), p.get("status"), p.get("metrics")) for p in profiles),
         "sizes": {
             str(profile.get("name")): "/".join(
                 str(profile.get(key)) for key in ("input_len", "output_len", "num_prompts")
@@ -177,16 +179,19 @@ def _report(document: ReleaseReport) -> dict[str, Any]:
     }
 
 
-def _metrics(profiles: Iterable[tuple[str, Any]]) -> Metrics:
-    """Return the numbers that a row keeps of some profiles' metrics, whatever else is there."""
+def _metrics(profiles: Iterable[tuple[str, Any, Any]]) -> Metrics:
+    """Return the numbers that a row keeps of (name, status, metrics) of profiles, whatever else is there.
+
+    Figures of a profile that failed are of the requests that were not lost: no measurement of the stack.
+    """
     return {
         name: {
             key: float(value)
             for key, value in metrics.items()
             if key in KEPT_METRICS and isinstance(value, int | float)
         }
-        for name, metrics in profiles
-        if isinstance(metrics, Mapping)
+        for name, status, metrics in profiles
+        if status != Status.FAIL and isinstance(metrics, Mapping)
     }
 
 

@@ -49,6 +49,21 @@ def test_a_full_stack_at_the_threshold_passes_without_a_reason(nvidia: Rig) -> N
     assert (metrics.status, metrics.reason, metrics.ratio_note) == (Status.PASS, None, None)
 
 
+def test_a_base_that_lost_requests_makes_the_benchmark_partial_with_the_profile_named(nvidia: Rig) -> None:
+    programs = answers(full_rate=480.0)
+    base = programs["benchmark_stack"]["default"]
+    lost: dict[str, Any] = {"status": "FAIL", "reasons": ["9 of 10 requests are lost"]}
+    lost["metrics"] = {**base["profiles"][0]["metrics"], "throughput_tok_s": 64.0}
+    profiles = [{**base["profiles"][0], **lost}, *base["profiles"][1:]]
+    programs["benchmark_stack"]["default"] = {**base, "status": "PARTIAL", "profiles": profiles}
+    nvidia.answer(programs)
+    nvidia.run(vendor="nvidia")
+    metrics = nvidia.document(BenchmarkMetrics, "benchmark_metrics", "nvidia")
+    name = profiles[0]["name"]
+    assert (metrics.status, name in metrics.ratios, len(metrics.ratios)) == (Status.PARTIAL, False, 4)
+    assert f"base: profile {name} is FAIL: 9 of 10 requests are lost" in (metrics.reason or "")
+
+
 def test_servers_with_other_settings_keep_their_ratio_with_a_note(nvidia: Rig) -> None:
     metrics = measure(nvidia, full_config={**CONFIG, "arguments": {"max_model_len": 1024}})
     assert (metrics.status, metrics.full_to_base_ratio) == (Status.PASS, 1.0)

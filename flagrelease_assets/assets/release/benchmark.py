@@ -1,4 +1,4 @@
-"""`benchmark_metrics`: the five profiles on the recommended stack, and on base too where full is recommended.
+"""`benchmark_metrics`: five profiles on the recommended stack, for the ratio on base too if it is not base.
 
 Belongs here: the step. Does not belong here: measuring and judging a profile
 (`container_scripts/run_benchmark.py`, `benchmark_metrics.py`), profile sizes (the catalog).
@@ -25,7 +25,7 @@ from flagrelease_assets.assets.release.step import Blocker, Step, Upstream, bloc
 from flagrelease_assets.contracts import BenchmarkMetrics, ModelSnapshot, RecommendedStack
 from flagrelease_assets.contracts.benchmark import AccuracySummary, BenchmarkRun, Performance
 from flagrelease_assets.contracts.common import ErrorRecord, Stack, Status
-from flagrelease_assets.regression import too_slow
+from flagrelease_assets.regression import not_passed, too_slow, why_not_passed
 
 THROUGHPUTS = ("throughput_tok_s", "total_tok_s")
 
@@ -72,6 +72,7 @@ def _perform(scope: StepScope) -> BenchmarkMetrics:
         ratios, limits = throughput_ratios(performance, base), ratio_limits(performance, base)
         doubts += [
             *_doubts(scope, base_report.document),
+            *not_passed_on_base(base),
             *too_slow(ratios),
             *without_ratio(performance, ratios),
         ]
@@ -149,17 +150,31 @@ def _performance(scope: StepScope, run: BenchmarkRun | None) -> Performance:
 
 
 def throughput_ratios(full: Performance, base: Performance) -> dict[str, float]:
-    """Return the full-to-base ratio of each profile measured on both: the smaller of both throughputs'."""
-    on_base = {profile.name: profile.metrics for profile in base.profiles}
+    """Return the full-to-base ratio of each profile that passed on both: the smaller of both throughputs'.
+
+    A server that lost requests is measured on the others, so its figures would flatter the other stack.
+    """
+    on_base = _passed(base)
     ratios = {}
-    for profile in full.profiles:
-        points = [
-            (profile.metrics.get(name), on_base.get(profile.name, {}).get(name)) for name in THROUGHPUTS
-        ]
+    for profile, metrics in _passed(full).items():
+        points = [(metrics.get(name), on_base.get(profile, {}).get(name)) for name in THROUGHPUTS]
         found = [ours / theirs for ours, theirs in points if ours is not None and theirs]
         if found:
-            ratios[profile.name] = min(found)
+            ratios[profile] = min(found)
     return ratios
+
+
+def _passed(performance: Performance) -> dict[str, dict[str, float | int | None]]:
+    return {profile.name: profile.metrics for profile in performance.profiles if profile.status == "PASS"}
+
+
+def not_passed_on_base(base: Performance) -> list[str]:
+    """Return a line for each profile that base did not pass although it is applicable."""
+    return [
+        f"base: profile {profile.name} is {profile.status}: {why_not_passed(profile)}"
+        for profile in base.profiles
+        if profile.status not in ("PASS", "SKIPPED")
+    ]
 
 
 def without_ratio(full: Performance, ratios: Mapping[str, float]) -> list[str]:
@@ -196,9 +211,9 @@ def _doubts(scope: StepScope, run: BenchmarkRun | None) -> list[str]:
 
 
 def ratio_limits(full: Performance, base: Performance) -> list[str]:
-    """Return what limits the ratios: servers that differ beyond the stack, profiles on one stack only."""
+    """Return what limits the ratios: servers that differ beyond the stack, profiles of one stack only."""
     measured = [
-        {profile.name for profile in one.profiles if any(profile.metrics.get(name) for name in THROUGHPUTS)}
+        {name for name, metrics in _passed(one).items() if any(metrics.get(key) for key in THROUGHPUTS)}
         for one in (full, base)
     ]
     alone = ", ".join(sorted(measured[0] ^ measured[1]))
@@ -208,19 +223,13 @@ def ratio_limits(full: Performance, base: Performance) -> list[str]:
     else:
         differences = configuration_differences(ours or {}, theirs or {})
     limits = [f"the servers of full and base differ: {'; '.join(differences)}"] if differences else []
-    return limits + ([f"no ratio for {alone}: measured on one stack only"] if alone else [])
+    return limits + ([f"no ratio for {alone}: good figures on one stack only"] if alone else [])
 
 
 def _why_not_pass(performance: Performance, error: ErrorRecord | None) -> list[str]:
-    if performance.status == Status.PASS:
-        return []
-    notes = [
-        f"{profile.name}: {profile.error or '; '.join(profile.reasons) or profile.status}"
-        for profile in performance.profiles
-        if profile.status != "PASS"
-    ]
-    causes = [error.cause] if error and not notes else []
-    return [f"{performance.profiles_passed} profiles passed", *notes, *causes]
+    said = not_passed(performance)
+    told = any(profile.status != "PASS" for profile in performance.profiles)
+    return [*said, error.cause] if said and error and not told else said
 
 
 BENCHMARK_METRICS = Step(
@@ -228,7 +237,7 @@ BENCHMARK_METRICS = Step(
     kind=BenchmarkMetrics,
     description=(
         "Throughput, TTFT, TPOT and end-to-end latency of the five profiles on the recommended stack; on "
-        "base as well where full is recommended, for the ratio."
+        "base as well where full or reduced is recommended, for the ratio."
     ),
     upstream=(
         "install_status",

@@ -7,7 +7,7 @@ Does not belong here: which model and which stack (the steps), what a phase chec
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from flagrelease_assets.assets.release.budget import offline_deadline, serve_deadline
 from flagrelease_assets.assets.release.engine_arguments import as_assignments
@@ -38,7 +38,6 @@ class RunReport:
 
     offline: JobReport[PhaseDocument]
     serve: JobReport[PhaseDocument]
-    flags: dict[str, str | None] = field(default_factory=dict)
 
     @property
     def errors(self) -> list[ErrorRecord]:
@@ -54,7 +53,7 @@ class RunReport:
 
 def run_phases(scope: StepScope, plan: RunPlan) -> RunReport:
     """Run the model offline and served; the second phase runs whatever became of the first."""
-    return RunReport(run_offline(scope, plan), run_serve(scope, plan), plan.stack.flags)
+    return RunReport(run_offline(scope, plan), run_serve(scope, plan))
 
 
 def run_phase(scope: StepScope, plan: RunPlan, phase: PhaseName) -> JobReport[PhaseDocument]:

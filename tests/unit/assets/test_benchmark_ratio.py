@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from flagrelease_assets.assets.release.benchmark import ratio_limits, throughput_ratios
+import pytest
+
+from flagrelease_assets.assets.release.benchmark import (
+    not_passed_on_base,
+    ratio_limits,
+    throughput_ratios,
+    without_ratio,
+)
 from flagrelease_assets.contracts.benchmark import Performance, ProfileResult
 from flagrelease_assets.contracts.common import Status
 from flagrelease_assets.regression import too_slow
@@ -38,7 +45,26 @@ def test_a_profile_measured_on_one_stack_only_has_no_ratio_and_that_is_said() ->
     full = performance(short={"throughput_tok_s": 90.0}, long={"throughput_tok_s": 5.0}, skipped={})
     base = performance(short={"throughput_tok_s": 100.0}, long={}, skipped={})
     assert throughput_ratios(full, base) == {"short": 0.9}
-    assert ratio_limits(full, base) == ["no ratio for long: measured on one stack only"]
+    assert ratio_limits(full, base) == ["no ratio for long: good figures on one stack only"]
+
+
+@pytest.mark.parametrize("status", ["FAIL", "PARTIAL"])
+def test_a_profile_that_base_did_not_pass_gives_no_ratio_because_lost_requests_flatter_full(
+    status: Any,
+) -> None:
+    full = performance(short={"throughput_tok_s": 90.0})
+    base = performance(short={"throughput_tok_s": 45.0})
+    base.profiles[0].status, base.profiles[0].reasons = status, ["55 of 100 requests are lost"]
+    assert throughput_ratios(full, base) == throughput_ratios(base, full) == {}
+    assert not_passed_on_base(base) == [f"base: profile short is {status}: 55 of 100 requests are lost"]
+    assert without_ratio(full, {}) == ["no full/base ratio for short"]
+    assert ratio_limits(full, base) == ["no ratio for short: good figures on one stack only"]
+
+
+def test_a_profile_beyond_the_models_context_is_no_fault_of_base() -> None:
+    base = performance(long={})
+    base.profiles[0].status = "SKIPPED"
+    assert not_passed_on_base(base) == []
 
 
 def test_servers_that_differ_in_more_than_the_stack_are_never_compared_silently() -> None:

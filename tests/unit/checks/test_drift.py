@@ -44,6 +44,18 @@ def test_drifted_outputs_do_not_become_the_baseline_so_the_alert_stays() -> None
     assert (outcome.state, outcome.baseline_run) == (CheckState.ALERT, "run-1")
 
 
+def test_a_run_that_served_alone_is_no_baseline_so_wrong_answers_stay_an_alert() -> None:
+    mute = run_b(2, phase_a_offline=None)
+    outcome = outputs(run_b(4, " Rome."), run_b(1), mute, run_b(3, " Rome."))
+    assert (outcome.state, outcome.baseline_run) == (CheckState.ALERT, "run-1")
+
+
+def test_a_first_run_that_served_alone_leaves_the_next_one_nothing_to_drift_from() -> None:
+    mute = run_b(1, phase_a_offline=None)
+    assert outputs(run_b(2), mute).state == CheckState.INSUFFICIENT_DATA
+    assert outputs(run_b(3, " Rome."), mute, run_b(2)).state == CheckState.ALERT
+
+
 def test_outputs_without_a_counterpart_are_not_green() -> None:
     mute = run_b(3, phase_a_offline=None)
     assert outputs(mute, run_b(1)).state == CheckState.NOT_APPLICABLE

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flagrelease_assets.contracts import BenchmarkMetrics
+from flagrelease_assets.contracts.benchmark import Performance
 from flagrelease_assets.contracts.checks import CheckFigure, CheckState
 from flagrelease_assets.contracts.common import Stack, Status
 from flagrelease_assets.deployment.checks import CheckSettings, RegressionSettings
@@ -264,6 +265,34 @@ def test_what_did_not_pass_is_no_history() -> None:
     assert outcome_of(benchmark(9), *partial).figures[0].results == 0
 
 
+def too_slow_to_pass(*more: str) -> list[BenchmarkMetrics]:
+    reason = "; ".join([*too_slow({PROFILE: 0.7}), *more])
+    partial = others(status=Status.PARTIAL)
+    return [item.model_copy(update={"ratios": {PROFILE: 0.7}, "reason": reason}) for item in partial]
+
+
+def test_a_stack_that_is_always_too_slow_against_base_has_a_history_of_its_own() -> None:
+    slower = benchmark(9, speed=0.8)
+    assert outcome_of(slower, *too_slow_to_pass()).state == CheckState.ALERT
+    assert outcome_of(slower, *too_slow_to_pass("not measured: x")).state == CheckState.INSUFFICIENT_DATA
+
+
+@pytest.mark.parametrize(("status", "results"), [("SKIPPED", 5), ("FAIL", 0), ("PARTIAL", 0)])
+def test_only_a_profile_that_is_not_applicable_leaves_the_others_a_history(status: Any, results: int) -> None:
+    def with_another(document: BenchmarkMetrics) -> BenchmarkMetrics:
+        performance = document.performance
+        performance.status, performance.profiles_passed = Status.PARTIAL, "1/2"
+        performance.profiles[1].status, performance.profiles[1].reasons = status, ["because"]
+        return document.model_copy(
+            update={"status": Status.PARTIAL, "reason": "1/2 profiles passed; long: because"}
+        )
+
+    history = [with_another(item) for item in others(profiles=[PROFILE, "long"])]
+    outcome = outcome_of(with_another(benchmark(9, profiles=[PROFILE, "long"])), *history)
+    assert {figure.subject for figure in outcome.figures} == {PROFILE}
+    assert {figure.results for figure in outcome.figures} == {results}
+
+
 def test_an_unreadable_history_is_said() -> None:
     assert "2 stored files that cannot be read" in outcome_of(benchmark(9), unreadable=2).text
 
@@ -294,6 +323,16 @@ def test_the_ratio_check_has_the_threshold_of_the_benchmark_step() -> None:
     alone = ratio_document(Status.PASS, None)
     states = [judge_ratio(item, past(item), CheckSettings()).state for item in (good, slow, alone)]
     assert states == [CheckState.OK, CheckState.ALERT, CheckState.NOT_APPLICABLE]
+
+
+def test_a_ratio_is_missing_because_base_failed_and_not_because_it_was_not_measured() -> None:
+    alone = ratio_document(Status.PASS, None)
+    failed = alone.model_copy(
+        update={"base_performance": Performance(status=Status.FAIL, profiles_passed="0/1")}
+    )
+    said = [judge_ratio(item, past(item), CheckSettings()).text for item in (alone, failed)]
+    assert said[0].endswith("measured on the full stack alone")
+    assert said[1].endswith("no profile passed on both stacks (0/0 on full, 0/1 on base)")
 
 
 def test_a_benchmark_blamed_for_its_ratio_alone_is_told_from_one_with_other_doubts() -> None:

@@ -105,6 +105,17 @@ def test_the_ratio_to_base_is_said_for_each_profile_with_what_limits_it(write: W
 
 
 @both
+def test_the_ratio_of_a_reduced_stack_is_not_said_to_be_of_full(write: Writer) -> None:
+    documents = factories.documents()
+    benchmark = documents["benchmark_metrics"]
+    assert isinstance(benchmark, BenchmarkMetrics)
+    benchmark.stack = Stack.REDUCED
+    shown = write(factories.report(), documents)
+    assert "Throughput of reduced to base: smallest 1.07" in shown
+    assert "full against base" not in shown
+
+
+@both
 def test_figures_of_fewer_requests_than_were_sent_say_of_how_many(write: Writer) -> None:
     documents = factories.documents()
     benchmark = documents["benchmark_metrics"]

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from container_scripts.server_config import effective_config
 from flagrelease_assets.contracts.common import Status
 from flagrelease_assets.reporting.comparisons import sparkline
 from flagrelease_assets.results.comparison import changed_inputs, compare_rows, last_good, last_good_record
 from flagrelease_assets.results.history import METRIC_COLUMNS, metrics_frame, results_frame
 from flagrelease_assets.results.releases import NothingToCompareError, release_pair, releases
-from flagrelease_assets.results.rows import ResultRow
+from flagrelease_assets.results.rows import ResultRow, row_of
 from flagrelease_assets.results.store import ResultStore
 from tests.unit.reporting.factories import report
 from tests.unit.results.test_rows import CELL, START, benchmark
@@ -45,20 +46,31 @@ def test_every_input_that_changed_is_named_with_both_values() -> None:
     [
         ({"model_revision": "new"}, "revisions old and new"),
         ({"recommended_stack": "base"}, "stacks full and base"),
-        ({"eager": True}, "one ran eager"),
+        ({"execution": "eager"}, "execution modes graphs and eager"),
         ({"sizes": {"p": "8/4/100"}}, "p: sizes 8/4/2 and 8/4/100"),
         ({"tensor_parallel_size": 8}, "tensor parallel sizes 1 and 8"),
     ],
 )
 def test_unlike_results_say_so(fields: dict[str, Any], reason: str) -> None:
     same: dict[str, Any] = {
-        "model_revision": "old", "recommended_stack": "full", "eager": False, "sizes": {"p": "8/4/2"},
+        "model_revision": "old", "recommended_stack": "full", "execution": "graphs", "sizes": {"p": "8/4/2"},
         "tensor_parallel_size": 1,
     }  # fmt: skip
     found = compare_rows(row(**same), row(**{**same, **fields})).not_alike
     assert len(found) == 1
     assert reason in found[0]
     assert compare_rows(row(**same), row(**same)).not_alike == []
+
+
+def test_the_mode_is_read_from_the_configuration_that_the_engine_reported() -> None:
+    def measured(log: str) -> ResultRow:
+        document = benchmark("one")
+        document.performance.server = {"effective_config": effective_config(log)}
+        return row_of(document)
+
+    eager, graphs, unknown = measured("enforce_eager=True"), measured("enforce_eager=False"), measured("")
+    assert compare_rows(eager, graphs).not_alike == ["execution modes eager and graphs"]
+    assert compare_rows(unknown, graphs).not_alike == []
 
 
 def test_figures_stand_side_by_side_and_a_missing_one_is_no_change_of_zero() -> None:

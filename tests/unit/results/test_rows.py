@@ -11,7 +11,7 @@ import pytest
 
 from flagrelease_assets.contracts import BenchmarkMetrics, InstallStatus
 from flagrelease_assets.contracts.common import Status
-from flagrelease_assets.results.index import ROWS
+from flagrelease_assets.results.index import ROWS, ROWS_VERSION
 from flagrelease_assets.results.rows import row_of
 from flagrelease_assets.results.store import ResultStore
 
@@ -53,6 +53,16 @@ def test_a_row_says_what_was_measured_and_leaves_out_what_was_not() -> None:
     assert row.recommended_stack == "full"
 
 
+def test_figures_of_a_profile_that_failed_are_of_the_requests_it_did_not_lose_and_stay_out() -> None:
+    document = benchmark("one", tok_s=42.0)
+    failed = document.performance.profiles[0].model_copy(
+        update={"name": "lossy", "status": "FAIL", "metrics": {"throughput_tok_s": 99.0}}
+    )
+    document.performance.profiles.append(failed)
+    row = row_of(document)
+    assert (row.throughput_tok_s, list(row.profiles)) == (42.0, ["p"])
+
+
 def test_rows_come_oldest_measurement_first_whatever_the_order_of_writing(store: ResultStore) -> None:
     for run, day in (("late", 3), ("early", 1), ("middle", 2)):
         store.put(benchmark(run, day))
@@ -71,7 +81,8 @@ def test_a_store_without_rows_gets_them_from_its_documents(store: ResultStore) -
 def test_rows_of_another_version_are_made_again(store: ResultStore) -> None:
     store.put(benchmark("one"))
     file = store.folder(*CELL) / ROWS
-    file.write_text(file.read_text().replace('"version":1', '"version":0').replace("100.0", "1.0"))
+    old = file.read_text().replace(f'"version":{ROWS_VERSION}', '"version":0')
+    file.write_text(old.replace("100.0", "1.0"))
     (row,) = store.rows(*CELL).rows
     assert row.throughput_tok_s == 100.0
 
