@@ -1,12 +1,15 @@
 """A finished job of a step, as the step looks at it.
 
-Belongs here: that pair of document and ending. Does not belong here: running a job (`scope.py`).
+Belongs here: that pair of document and ending, reading the document.
+Does not belong here: running a job (`scope.py`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from pydantic import ValidationError
 
 from flagrelease_assets.contracts.common import ErrorRecord, JobResult
 from flagrelease_assets.workers.jobs import JobOutcome
@@ -26,3 +29,15 @@ class JobReport(Generic[R]):
     def passed(self) -> bool:
         """Whether the program ended well, left nothing behind, and its document says so."""
         return self.error is None
+
+
+def parse(outcome: JobOutcome, kind: type[R]) -> tuple[R | None, str | None]:
+    """Return the job's document, or what is wrong with the one that it left."""
+    if outcome.result is None:
+        return None, None
+    try:
+        return kind.model_validate(outcome.result), None
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "(top)"
+        return None, f"{key}: {first['msg']}"

@@ -14,14 +14,12 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
 from flagrelease_assets.assets.release.attempts import attempt_name, is_worth_another_attempt
 from flagrelease_assets.assets.release.budget import Budget, budget_of, timeouts_of
 from flagrelease_assets.assets.release.clean_hands import MemoryWatch
 from flagrelease_assets.assets.release.devices import Hold, HoldDevices, contender_of, used_memory
 from flagrelease_assets.assets.release.findings import job_finding
-from flagrelease_assets.assets.release.job_report import JobReport, R
+from flagrelease_assets.assets.release.job_report import JobReport, R, parse
 from flagrelease_assets.assets.release.log_batches import LineBatches
 from flagrelease_assets.catalog import (
     Catalog,
@@ -48,7 +46,7 @@ from flagrelease_assets.redaction import Redactor
 from flagrelease_assets.results.store import ResultStore
 from flagrelease_assets.workers.base import Worker, WorkerError
 from flagrelease_assets.workers.factory import open_worker
-from flagrelease_assets.workers.jobs import SCRIPTS_ROOT, Connection, JobOutcome, JobSpec, run_job
+from flagrelease_assets.workers.jobs import SCRIPTS_ROOT, Connection, JobSpec, run_job
 from flagrelease_assets.workers.observe import observe
 
 D = TypeVar("D", bound=StepDocument)
@@ -183,9 +181,13 @@ class StepScope:
         worker = open_worker(self.worker_entry, withheld=self.deployment.secrets)
         if self.hold_devices:
             contender = contender_of(self.run_id, self.root_run_id, self.vendor_facts, self.worker_entry)
-            self.hold = self.hold_devices(
-                worker, replace(contender, scripts_root=self.scripts_root), self._note
-            )
+            try:
+                self.hold = self.hold_devices(
+                    worker, replace(contender, scripts_root=self.scripts_root), self._note
+                )
+            except BaseException:
+                worker.close()
+                raise
         return worker
 
     def close(self) -> None:
@@ -352,7 +354,7 @@ class StepScope:
             texts[f"{name}.{log}"] = self._read_log(f"{outcome.job_dir}/{log}")
         devices = self._memory_watch.after_job(name, devices) if devices else None
         log_names = [self._keep_log(file, text) for file, text in texts.items() if text]
-        document, wrong_shape = _parse(outcome, kind)
+        document, wrong_shape = parse(outcome, kind)
         ended_well = outcome.completed and outcome.exit.code == 0 and not outcome.exit.survivors
         passed = ended_well and document is not None and document.status in ("PASS", "PARTIAL", "SKIPPED")
         error = None if passed else job_finding(self.step, asked.name, outcome, document, wrong_shape, texts)
@@ -395,15 +397,3 @@ class StepScope:
         name = self.store.log_name(self.vendor, self.model, self.run_id, self.step, file)
         self.store.put_text(name, text)
         return name
-
-
-def _parse(outcome: JobOutcome, kind: type[R]) -> tuple[R | None, str | None]:
-    """Return the job's document, or what is wrong with the one that it left."""
-    if outcome.result is None:
-        return None, None
-    try:
-        return kind.model_validate(outcome.result), None
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "(top)"
-        return None, f"{key}: {first['msg']}"
