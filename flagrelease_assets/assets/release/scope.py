@@ -162,7 +162,7 @@ class StepScope:
 
     @property
     def budget(self) -> Budget:
-        """The longest that a whole release may take on this worker; raises DeploymentError."""
+        """The longest that the jobs of a release may run on this worker; raises DeploymentError."""
         return budget_of(
             self.vendor_facts,
             self.worker_entry,
