@@ -12,12 +12,16 @@ from dataclasses import dataclass, field, replace
 
 from flagrelease_assets.contracts.common import DeviceTraces
 from flagrelease_assets.workers.base import WorkerError, WorkerProblem
+from flagrelease_assets.workers.job_models import LEASE_S
 
 TOLERANCE_MB = 512
 """What a driver may keep of a device in MiB after a process has gone, and small tools may take."""
 
 RELEASE_LIMIT_S = 60.0
 """How long a driver may take to free the memory of processes that have ended."""
+
+LONGEST_WAIT_S = LEASE_S * 2 / 3
+"""How long a job waits for memory at most: nothing renews the run's hold on the devices meanwhile."""
 
 PAUSE_S = 2.0
 
@@ -71,7 +75,7 @@ class MemoryWatch:
 
         Raises WorkerError (device_busy) if it does not become so in time; what holds it is not ours.
         """
-        seen = self._settled(name, self.busy_s)
+        seen = self._settled(name, min(self.busy_s, LONGEST_WAIT_S))
         if seen.taken:
             raise WorkerError(
                 WorkerProblem.DEVICE_BUSY,

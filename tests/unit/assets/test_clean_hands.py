@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from flagrelease_assets.assets.release import clean_hands
 from flagrelease_assets.assets.release.clean_hands import DeviceMemory, Levels, MemoryWatch
 from flagrelease_assets.workers.base import WorkerError, WorkerProblem
+from flagrelease_assets.workers.job_models import LEASE_S
 
 HICCUP = WorkerError(WorkerProblem.TIMEOUT, "the engine restarts", retryable=True)
 FREE: Levels = {"0": 100}
@@ -51,3 +53,14 @@ def test_a_measurement_that_fails_while_memory_is_awaited_does_not_let_the_job_s
 def test_a_tool_that_never_tells_is_asked_once() -> None:
     watch = watch_of("not applicable", FREE)
     assert watch.before_job("a").reason == watch.before_job("b").reason == "not applicable"
+
+
+def test_a_job_gives_up_waiting_before_its_own_hold_on_the_devices_runs_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert clean_hands.LONGEST_WAIT_S + clean_hands.RELEASE_LIMIT_S < LEASE_S
+    monkeypatch.setattr(clean_hands, "LONGEST_WAIT_S", 0.05)
+    watch = watch_of(FREE, TAKEN, busy_s=3.0)
+    watch.before_job("a")
+    with pytest.raises(WorkerError, match="after 0 s"):
+        watch.before_job("b")
