@@ -54,7 +54,7 @@ def release(
         profiles = len(settings.catalog.profiles_for(vendor))
         probes = settings.catalog.probe_limits
         budget = budget_of(settings.catalog.vendors[vendor], entry, profiles=profiles, probes_s=probes)
-        console.print(f"this release holds its worker for {budget}", highlight=False)
+        console.print(f"this release needs its worker for {budget}", highlight=False)
     assert isinstance(resource, DeploymentResource)
     finish(launch_here(vendor, key, job, force=force, quiet=as_json), resource, as_json=as_json)
 

@@ -64,4 +64,4 @@ def check_worker(
         console.print(f"  {disk['path']}: {disk['free_gb']} GB free", highlight=False)
     for holder in holders:
         console.print(f"  busy: {holder}", highlight=False)
-    console.print(f"  a release holds it for {budget}", highlight=False)
+    console.print(f"  a release needs it for {budget}", highlight=False)

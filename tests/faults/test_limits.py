@@ -57,11 +57,11 @@ def test_the_worker_itself_refuses_a_job_without_limits(tmp_path: Path, limit: s
         JobDirectory(str(tmp_path)).job()
 
 
-def test_the_longest_that_a_release_may_take_is_said_before_it_starts(rig: Rig) -> None:
+def test_the_longest_that_the_jobs_of_a_release_may_run_is_said_before_it_starts(rig: Rig) -> None:
     rig.run(job="install")
     said = [message for step, message in rig.messages if step == "install_status"]
-    (line,) = [message for message in said if "at the very most" in message]
-    assert line.startswith("this release holds its worker for ")
+    (line,) = [message for message in said if "of jobs (the sum of their deadlines" in message]
+    assert line.startswith("this release needs its worker for at most ")
     assert said.index(line) < next(n for n, message in enumerate(said) if ": started " in message)
 
 
@@ -97,9 +97,10 @@ def test_more_attempts_and_longer_deadlines_make_the_budget_longer(rig: Rig) -> 
     assert total(retries=0, benchmark_repeats=3) > once
 
 
-def test_a_budget_is_said_in_words() -> None:
+def test_a_budget_is_said_in_words_and_claims_no_more_than_it_counts() -> None:
     assert str(Budget({"a": 3600.0, "b": 120.0}, attempts=2)) == (
-        "1 h 2 min at the very most (the sum of all deadlines, every job tried 2 times)"
+        "at most 1 h 2 min of jobs (the sum of their deadlines, every job tried 2 times); "
+        "waiting for devices or for the worker itself comes on top"
     )
     assert in_words(90_060) == "1 d 1 h 1 min"
     assert in_words(1) == "less than 1 min"

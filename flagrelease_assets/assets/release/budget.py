@@ -1,4 +1,6 @@
-"""How long a release may take at the very most: the sum of the deadlines of all its jobs, known beforehand.
+"""How long the jobs of a release may run: the sum of their deadlines, known beforehand.
+
+Waiting for devices and their memory, and for a worker that is out of reach, comes on top.
 
 Belongs here: that arithmetic, step by step. Does not belong here: single limits (`catalog/timeouts.py`),
 enforcing any.
@@ -46,19 +48,22 @@ def search_deadline(timeouts: Timeouts, total_s: float) -> float:
 
 @dataclass(frozen=True)
 class Budget:
-    """The longest that each step of a release may keep its worker, in seconds."""
+    """The longest that the jobs of each step of a release may run, in seconds."""
 
     steps: dict[str, float]
     attempts: int
 
     @property
     def total_s(self) -> float:
-        """The longest that a whole release may keep its worker, in seconds."""
+        """The longest that the jobs of a whole release may run, in seconds."""
         return sum(self.steps.values())
 
     def __str__(self) -> str:
         attempts = f", every job tried {self.attempts} times" if self.attempts > 1 else ""
-        return f"{in_words(self.total_s)} at the very most (the sum of all deadlines{attempts})"
+        return (
+            f"at most {in_words(self.total_s)} of jobs (the sum of their deadlines{attempts}); "
+            "waiting for devices or for the worker itself comes on top"
+        )
 
 
 def release_budget(

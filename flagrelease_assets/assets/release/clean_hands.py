@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flagrelease_assets.contracts.common import DeviceTraces
 from flagrelease_assets.workers.base import WorkerError, WorkerProblem
+from flagrelease_assets.workers.job_models import LEASE_S
 
 TOLERANCE_MB = 512
 """What a driver may keep of a device in MiB after a process has gone, and small tools may take."""
 
 RELEASE_LIMIT_S = 60.0
 """How long a driver may take to free the memory of processes that have ended."""
+
+LONGEST_WAIT_S = LEASE_S * 2 / 3
+"""How long a job waits for memory at most: nothing renews the run's hold on the devices meanwhile."""
 
 PAUSE_S = 2.0
 
@@ -27,7 +31,7 @@ Levels = dict[str, int]
 
 @dataclass
 class DeviceMemory:
-    """What one run knows of its devices: the lowest level seen, or why none can be seen."""
+    """What one run knows of its devices: the lowest level seen, or why none can ever be seen."""
 
     floor: Levels = field(default_factory=dict)
     unknown: str | None = None
@@ -40,6 +44,16 @@ class DeviceMemory:
     def above(self, levels: Levels) -> Levels:
         """Return the devices that have more in use than the lowest level allows."""
         return {d: used for d, used in levels.items() if used > self.floor.get(d, used) + TOLERANCE_MB}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One look at the devices: their levels, those above the floor, and why there are none if so."""
+
+    levels: Levels = field(default_factory=dict)
+    taken: Levels = field(default_factory=dict)
+    reason: str | None = None
+    waited_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -61,65 +75,60 @@ class MemoryWatch:
 
         Raises WorkerError (device_busy) if it does not become so in time; what holds it is not ours.
         """
-        levels, waited_s = self._settled(name, self.busy_s)
-        if self.known.unknown is not None:
-            return DeviceTraces(reason=self.known.unknown)
-        if taken := self.known.above(levels):
+        seen = self._settled(name, min(self.busy_s, LONGEST_WAIT_S))
+        if seen.taken:
             raise WorkerError(
                 WorkerProblem.DEVICE_BUSY,
-                f"{name} cannot start: after {waited_s:.0f} s there is still {self._differences(taken)}, "
-                "and no process of this run is left",
+                f"{name} cannot start: after {seen.waited_s:.0f} s there is still "
+                f"{self._differences(seen.taken)}, and no process of this run is left",
                 "look with the vendor's tool who uses the devices; nothing is ended that is not of this run",
                 retryable=True,
             )
-        self.known.note(levels)
-        return DeviceTraces(before_mb=levels)
+        self.known.note(seen.levels)
+        return DeviceTraces(before_mb=seen.levels, reason=seen.reason)
 
     def after_job(self, name: str, before: DeviceTraces) -> DeviceTraces:
         """Measure after a job until its memory is free again, and say so if it does not become free."""
         if before.reason is not None:
             return before
-        levels, waited_s = self._settled(name, RELEASE_LIMIT_S)
-        if self.known.unknown is not None:
-            return before.model_copy(update={"reason": self.known.unknown})
-        taken = self.known.above(levels)
-        reason = f"not freed after {waited_s:.0f} s: {self._differences(taken)}" if taken else None
-        if reason:
+        seen = self._settled(name, RELEASE_LIMIT_S)
+        freed, reason = (True if seen.reason is None else None), seen.reason
+        if seen.taken:
+            freed, reason = False, f"not freed after {seen.waited_s:.0f} s: {self._differences(seen.taken)}"
             self.say(f"{name}: device memory {reason}")
         return before.model_copy(
             update={
-                "after_mb": levels,
-                "freed": not taken,
-                "waited_s": round(waited_s, 1),
+                "after_mb": seen.levels,
+                "freed": freed,
+                "waited_s": round(seen.waited_s, 1),
                 "reason": reason,
             }
         )
 
-    def _settled(self, name: str, limit_s: float) -> tuple[Levels, float]:
-        """Return the levels once they are at the floor, or when the limit is over, and how long that took."""
-        began, said = time.monotonic(), False
-        while True:
-            levels = self._levels()
+    def _settled(self, name: str, limit_s: float) -> Seen:
+        """Return what is seen once the levels are at the floor, or when the limit is over."""
+        began, seen, said = time.monotonic(), Seen(), False
+        while self.known.unknown is None:
+            seen = self._look(seen.taken)
             waited_s = time.monotonic() - began
-            taken = self.known.above(levels)
-            if not taken or waited_s >= limit_s:
-                return levels, waited_s
+            if not seen.taken or waited_s >= limit_s:
+                return replace(seen, waited_s=waited_s)
             if not said:
-                self.say(f"{name}: waiting up to {limit_s:.0f} s for memory: {self._differences(taken)}")
+                self.say(f"{name}: waiting up to {limit_s:.0f} s for memory: {self._differences(seen.taken)}")
                 said = True
             time.sleep(min(self.pause_s, limit_s))
+        return Seen(reason=self.known.unknown)
 
-    def _levels(self) -> Levels:
-        if self.known.unknown is not None:
-            return {}
+    def _look(self, taken: Levels) -> Seen:
+        """Measure once; a measurement that fails says nothing of later ones, nor that ``taken`` is free."""
         try:
             answer = self.measure()
         except WorkerError as error:
-            answer = str(error)
+            return Seen(taken=taken, reason=f"not measured: {error}")
         if isinstance(answer, str):
             self.known.unknown = answer
-            return {}
-        return answer
+            return Seen(reason=answer)
+        return Seen(answer, self.known.above(answer))
 
     def _differences(self, taken: Levels) -> str:
         parts = [f"{used} MiB on device {d} ({self.known.floor[d]} before)" for d, used in taken.items()]

@@ -64,7 +64,7 @@ def _built_libraries(scope: StepScope) -> list[str]:
 def _perform(scope: StepScope) -> InstallStatus:
     worker = scope.worker_identity
     scope.log(f"worker: {worker.kind} {worker.name}, image {worker.image or '-'}, {worker.python.executable}")
-    scope.log(f"this release holds its worker for {scope.budget}")
+    scope.log(f"this release needs its worker for {scope.budget}")
     environment = scope.run_job(
         "environment",
         "collect_env_info",

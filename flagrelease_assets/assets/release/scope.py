@@ -14,14 +14,12 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
 from flagrelease_assets.assets.release.attempts import attempt_name, is_worth_another_attempt
 from flagrelease_assets.assets.release.budget import Budget, budget_of, timeouts_of
 from flagrelease_assets.assets.release.clean_hands import MemoryWatch
 from flagrelease_assets.assets.release.devices import Hold, HoldDevices, contender_of, used_memory
-from flagrelease_assets.assets.release.findings import job_finding
-from flagrelease_assets.assets.release.job_report import JobReport, R
+from flagrelease_assets.assets.release.job_logs import read_log, received_log
+from flagrelease_assets.assets.release.job_report import JobReport, R, report_of
 from flagrelease_assets.assets.release.log_batches import LineBatches
 from flagrelease_assets.catalog import (
     Catalog,
@@ -46,14 +44,12 @@ from flagrelease_assets.deployment import (
 )
 from flagrelease_assets.redaction import Redactor
 from flagrelease_assets.results.store import ResultStore
-from flagrelease_assets.workers.base import Worker, WorkerError
+from flagrelease_assets.workers.base import Worker
 from flagrelease_assets.workers.factory import open_worker
-from flagrelease_assets.workers.jobs import SCRIPTS_ROOT, Connection, JobOutcome, JobSpec, run_job
+from flagrelease_assets.workers.jobs import SCRIPTS_ROOT, JobSpec, run_job
 from flagrelease_assets.workers.observe import observe
 
 D = TypeVar("D", bound=StepDocument)
-
-MAX_LOG_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -166,7 +162,7 @@ class StepScope:
 
     @property
     def budget(self) -> Budget:
-        """The longest that a whole release may take on this worker; raises DeploymentError."""
+        """The longest that the jobs of a release may run on this worker; raises DeploymentError."""
         return budget_of(
             self.vendor_facts,
             self.worker_entry,
@@ -183,9 +179,13 @@ class StepScope:
         worker = open_worker(self.worker_entry, withheld=self.deployment.secrets)
         if self.hold_devices:
             contender = contender_of(self.run_id, self.root_run_id, self.vendor_facts, self.worker_entry)
-            self.hold = self.hold_devices(
-                worker, replace(contender, scripts_root=self.scripts_root), self._note
-            )
+            try:
+                self.hold = self.hold_devices(
+                    worker, replace(contender, scripts_root=self.scripts_root), self._note
+                )
+            except BaseException:
+                worker.close()
+                raise
         return worker
 
     def close(self) -> None:
@@ -335,75 +335,64 @@ class StepScope:
         spec = asked.model_copy(update={"name": name})
         devices = self._memory_watch.before_job(name) if uses_devices else None
         self.log(f"{name}: started {spec.program} (deadline {spec.deadline_s:.0f} s)")
+        record = JobRecord(
+            name=name,
+            program=spec.program,
+            attempt=attempt,
+            ended_by="lost",
+            duration_s=0.0,
+            deadline_s=spec.deadline_s,
+            devices=devices,
+        )
         with tempfile.TemporaryDirectory(prefix="flagrelease-") as folder:
             log_file = Path(folder) / "job.log"
             lines = LineBatches(lambda text: self.log(f"[{name}]\n{text}"))
-            outcome = run_job(
-                self.worker,
-                spec,
-                on_line=lines.add,
-                log_file=log_file,
-                scripts_root=self.scripts_root,
-                redactor=self.redactor,
-            )
+            try:
+                outcome = run_job(
+                    self.worker,
+                    spec,
+                    on_line=lines.add,
+                    log_file=log_file,
+                    scripts_root=self.scripts_root,
+                    redactor=self.redactor,
+                )
+            except Exception as error:
+                lines.flush()
+                self._keep(record, started, {f"{name}.log": received_log(log_file)}, error=str(error))
+                raise
             lines.flush()
-            texts = {f"{name}.log": log_file.read_text(encoding="utf-8", errors="replace")}
+            texts = {f"{name}.log": received_log(log_file)}
         for log in logs:
-            texts[f"{name}.{log}"] = self._read_log(f"{outcome.job_dir}/{log}")
+            text = read_log(self.worker, f"{outcome.job_dir}/{log}", say=self.log)
+            texts[f"{name}.{log}"] = self.redactor.text(text)
         devices = self._memory_watch.after_job(name, devices) if devices else None
-        log_names = [self._keep_log(file, text) for file, text in texts.items() if text]
-        document, wrong_shape = _parse(outcome, kind)
-        ended_well = outcome.completed and outcome.exit.code == 0 and not outcome.exit.survivors
-        passed = ended_well and document is not None and document.status in ("PASS", "PARTIAL", "SKIPPED")
-        error = None if passed else job_finding(self.step, asked.name, outcome, document, wrong_shape, texts)
-        self.jobs.append(
-            JobRecord(
-                name=name,
-                program=spec.program,
-                attempt=attempt,
-                ended_by=outcome.exit.reason,
-                exit_code=outcome.exit.code,
-                signal=outcome.exit.signal,
-                duration_s=round(time.monotonic() - started, 3),
-                deadline_s=spec.deadline_s,
-                error=error.cause if error else None,
-                devices=devices,
-                logs=log_names,
-            )
+        report = report_of(self.step, asked.name, outcome, kind, texts)
+        self._keep(
+            record,
+            started,
+            texts,
+            ended_by=outcome.exit.reason,
+            exit_code=outcome.exit.code,
+            signal=outcome.exit.signal,
+            error=report.error.cause if report.error else None,
+            devices=devices,
         )
-        self.log(
-            f"{name}: {document.status if document else 'no result'} after {self.jobs[-1].duration_s:.1f} s"
-        )
-        return JobReport(outcome, document, error)
+        status = report.document.status if report.document else "no result"
+        self.log(f"{name}: {status} after {self.jobs[-1].duration_s:.1f} s")
+        return report
 
     @property
     def _memory_watch(self) -> MemoryWatch:
         measure = partial(used_memory, self.observe, self.vendor_facts, self.worker_entry)
         return MemoryWatch(self.hold.memory, measure, self.log, self.worker.timeouts.busy_s)
 
-    def _read_log(self, path: str) -> str:
-        """Return a log that a program left, without secrets; empty if it left none or a hopeless one."""
-        try:
-            connection = Connection(self.worker.timeouts.reconnect_s)
-            content = connection.ask(lambda: self.worker.read_file(path, max_bytes=MAX_LOG_BYTES))
-        except WorkerError as error:
-            self.log(f"{path}: {error}")
-            return ""
-        return self.redactor.text(content.decode("utf-8", errors="replace"))
+    def _keep(self, record: JobRecord, started: float, texts: Mapping[str, str], **ending: Any) -> None:
+        """Keep the logs of an attempt, and its record with how it ended."""
+        logs = [self._keep_log(file, text) for file, text in texts.items() if text]
+        duration_s = round(time.monotonic() - started, 3)
+        self.jobs.append(record.model_copy(update={"duration_s": duration_s, "logs": logs, **ending}))
 
     def _keep_log(self, file: str, text: str) -> str:
         name = self.store.log_name(self.vendor, self.model, self.run_id, self.step, file)
         self.store.put_text(name, text)
         return name
-
-
-def _parse(outcome: JobOutcome, kind: type[R]) -> tuple[R | None, str | None]:
-    """Return the job's document, or what is wrong with the one that it left."""
-    if outcome.result is None:
-        return None, None
-    try:
-        return kind.model_validate(outcome.result), None
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "(top)"
-        return None, f"{key}: {first['msg']}"
