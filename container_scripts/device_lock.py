@@ -17,7 +17,7 @@ import os
 import stat
 import time
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from container_scripts.document import Document
 from container_scripts.job_files import age_by_boot_time, stamp_with_boot_time
@@ -25,6 +25,9 @@ from container_scripts.processes import boot_id, boot_time
 
 ALL_DEVICES = "all"
 GUARD_LIMIT_S = 20.0
+LONGEST_LEASE_S = 900.0
+"""The lease of every record of ours; one that claims to last longer, or no time at all, is cut to it."""
+
 MAX_RECORD_BYTES = 64 << 10
 MAX_RECORDS = 1000
 
@@ -37,7 +40,8 @@ class Holder:
     """Who holds devices: one run of a release, and the process of the host that stands for it.
 
     ``devices`` are indices of ``vendor``'s devices, or ``all``; ``machine`` and ``process`` (pid and start
-    in clock ticks) let a contender on the same machine see that the holder is dead.
+    in clock ticks) let a contender on the same machine see that the holder is dead; its jobs lie below
+    ``work_root``.
     """
 
     run_id: str
@@ -50,20 +54,22 @@ class Holder:
     process: Tuple[int, int]
     started_at: str
     lease_s: float
+    work_root: str
 
     @classmethod
     def of(cls, document: Dict[str, Any]) -> Holder:
         """Read a holder from a document; raises ValueError, KeyError or TypeError for one that is none."""
         pid, start_ticks = document["process"]
+        known = {"work_root": "", **document}
         texts = {
-            field.name: str(document[field.name])
+            field.name: str(known[field.name])
             for field in fields(cls)
             if field.name not in ("devices", "process", "lease_s")
         }
         return cls(
             devices=tuple(str(device) for device in document["devices"]),
             process=(int(pid), int(start_ticks)),
-            lease_s=float(document["lease_s"]),
+            lease_s=_lease(float(document["lease_s"])),
             **texts,
         )
 
@@ -75,9 +81,10 @@ class Holder:
 
 @dataclass(frozen=True)
 class Record:
-    """One record as it lies in the folder; times in seconds."""
+    """One record as it lies in the folder; times in seconds, ``owner`` is the user who wrote it."""
 
     path: str
+    owner: int
     holder: Holder
     held_s: float
     renewed_s: float
@@ -92,12 +99,22 @@ class Record:
         return {**asdict(self.holder), "held_s": round(self.held_s, 1), "renewed_s": round(self.renewed_s, 1)}
 
 
-def take(folder: str, wanted: Holder, dead_runs: Tuple[str, ...] = ()) -> Document:
-    """Take the devices, or say who has them: {"taken", "holder", "replaced", "record"}.
+@dataclass(frozen=True)
+class Taking:
+    """What became of the wish to take devices: who has them instead, or the record, and whom it replaces."""
+
+    holder: Optional[Record] = None
+    path: Optional[str] = None
+    replaced: Tuple[Record, ...] = ()
+
+
+def take(folder: str, wanted: Holder, dead_runs: Tuple[str, ...] = ()) -> Taking:
+    """Take the devices, or say who has them.
 
     A run that holds them already renews its hold. ``dead_runs`` are runs whose holder the host has seen
-    dead; they, stale holders, and earlier attempts of the same run are replaced. Raises OSError if the
-    folder cannot be used.
+    dead; they, stale holders, and earlier attempts of the same run are replaced. Their records stay until
+    `discard`, so that who takes over after an interruption knows of them too. Raises OSError if the folder
+    cannot be used.
     """
     with _guard(folder):
         rivals = [record for record in _records(folder) if wanted.wants_the_same(record.holder)]
@@ -105,17 +122,20 @@ def take(folder: str, wanted: Holder, dead_runs: Tuple[str, ...] = ()) -> Docume
         replaced = [record for record in others if _may_replace(record, wanted, dead_runs)]
         left = [record for record in others if record not in replaced]
         if left:
-            return {"taken": False, "holder": left[0].to_dict(), "replaced": [], "record": None}
-        for record in replaced:
-            with contextlib.suppress(PermissionError):  # another user's stale record counts for nothing
-                os.unlink(record.path)
+            return Taking(holder=left[0])
         path = _path_of(folder, wanted.run_id)
         if len(rivals) > len(others):
             renew(path)
         else:
             _write(path, {**asdict(wanted), "boot_id": boot_id(), "since_boot_s": boot_time()})
-    runs = [record.holder.run_id for record in replaced]
-    return {"taken": True, "holder": None, "replaced": runs, "record": path}
+    return Taking(path=path, replaced=tuple(replaced))
+
+
+def discard(records: Sequence[Record]) -> None:
+    """Remove records that were replaced, once nothing of their runs is left."""
+    for record in records:
+        with contextlib.suppress(FileNotFoundError, PermissionError):  # another user's counts for nothing
+            os.unlink(record.path)
 
 
 def give_back(folder: str, run_id: str) -> bool:
@@ -186,15 +206,23 @@ def _read(path: str) -> Optional[Record]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as handle:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            facts = os.fstat(descriptor)
+            if not stat.S_ISREG(facts.st_mode):
                 return None
             document = json.loads(handle.read(MAX_RECORD_BYTES).decode("utf-8"))
         if document["boot_id"] != boot_id():
             return None
         held_s = boot_time() - float(document["since_boot_s"])
-        return Record(path, Holder.of(document), held_s, age_by_boot_time(path))
+        holder = Holder.of(document)
+        if path != _path_of(os.path.dirname(path), holder.run_id):  # speaks of a run that is not its own
+            return None
+        return Record(path, facts.st_uid, holder, held_s, age_by_boot_time(path))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def _lease(seconds: float) -> float:
+    return seconds if 0 < seconds <= LONGEST_LEASE_S else LONGEST_LEASE_S
 
 
 def _path_of(folder: str, run_id: str) -> str:

@@ -14,7 +14,7 @@ import json
 import os
 import signal
 import sys
-from typing import Any
+from typing import Any, Sequence
 
 if not __package__:  # run as a file: make this folder importable as the package it is
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -29,14 +29,30 @@ UNUSABLE = 2
 
 def take(request: "dict[str, Any]") -> Document:
     """Take the devices; only who has them cleans up, so that two contenders do not do it at once."""
-    wanted = device_lock.Holder.of(request["holder"])
-    answer = device_lock.take(request["folder"], wanted, tuple(request["dead_runs"]))
-    if not answer["taken"]:
+    folder, work_root = request["folder"], request["work_root"]
+    wanted = device_lock.Holder.of({**request["holder"], "work_root": work_root})
+    taking = device_lock.take(folder, wanted, tuple(request["dead_runs"]))
+    answer: Document = {
+        "taken": taking.holder is None,
+        "holder": taking.holder.to_dict() if taking.holder else None,
+        "record": taking.path,
+        "replaced": [record.holder.run_id for record in taking.replaced],
+    }
+    if taking.holder:
         return {**answer, "ended": [], "pruned": 0}
-    work_root = request["work_root"]
-    ended = job_cleanup.end_orphans(work_root, answer["replaced"])
-    living = {record.holder.run_id for record in device_lock.holders(request["folder"])}
+    ended = _end_jobs_of(taking.replaced, work_root)
+    device_lock.discard(taking.replaced)
+    living = {record.holder.run_id for record in device_lock.holders(folder)}
     return {**answer, "ended": ended, "pruned": job_cleanup.prune(work_root, living)}
+
+
+def _end_jobs_of(replaced: "Sequence[device_lock.Record]", work_root: str) -> "list[Document]":
+    """End what replaced runs left, each below its own work root; only our own records are believed."""
+    dead: "dict[str, list[str]]" = {work_root: []}
+    for record in replaced:
+        if record.owner == os.geteuid():
+            dead.setdefault(record.holder.work_root or work_root, []).append(record.holder.run_id)
+    return [row for root, runs in dead.items() for row in job_cleanup.end_orphans(root, runs)]
 
 
 def give(request: "dict[str, Any]") -> Document:

@@ -269,6 +269,83 @@ def test_rubbish_in_the_folder_of_records_blocks_nobody(tmp_path: Path, local_wo
     assert Contender("run-1", "run-1", "cpu", ("all",), str(folder)).take(local_worker, print).taken
 
 
+def test_a_record_that_speaks_of_another_run_ends_nothing_of_it(
+    local_worker: LocalWorker, tmp_path: Path, scripts_root: Path
+) -> None:
+    live = Contender("run-1", "run-1", "nvidia", ("0",), str(tmp_path / "locks"), scripts_root)
+    record = Path(live.take(local_worker, print).record or "")
+    handle = prepare_job(local_worker, toy("time.sleep(99)"), scripts_root=scripts_root)
+    start_job(local_worker, handle, {})
+    wait_for(lambda: left_of(handle.run_token), "job of the living run")
+    forged = {**json.loads(record.read_text()), "devices": ["all"], "lease_s": 0}
+    (record.parent / "evil.json").write_text(json.dumps(forged))
+    taken = other(live, devices=("1",)).take(local_worker, print)
+    assert (taken.taken, taken.replaced, taken.ended) == (True, (), ())
+    assert left_of(handle.run_token)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to somebody else")
+def test_a_record_that_another_user_wrote_ends_no_job_of_ours(
+    local_worker: LocalWorker, tmp_path: Path, scripts_root: Path
+) -> None:
+    one = Contender("run-1", "run-1", "cpu", ("all",), str(tmp_path / "locks"), scripts_root)
+    record = one.take(local_worker, print).record
+    assert record
+    handle = prepare_job(local_worker, toy("time.sleep(99)"), scripts_root=scripts_root)
+    start_job(local_worker, handle, {})
+    os.chown(record, 12345, 12345)
+    age(record, 901)
+    taken = other(one).take(local_worker, print)
+    assert (taken.replaced, taken.ended) == (("run-1",), ())
+    assert left_of(handle.run_token)
+
+
+@pytest.mark.parametrize("lease", ["NaN", "Infinity", "1e300", "-1"])
+def test_no_record_lasts_longer_than_our_leases(
+    local_worker: LocalWorker, tmp_path: Path, lease: str
+) -> None:
+    one = Contender("run-1", "run-1", "cpu", ("all",), str(tmp_path / "locks"))
+    record = Path(one.take(local_worker, print).record or "")
+    record.write_text(record.read_text().replace('"lease_s": 900.0', f'"lease_s": {lease}'))
+    assert f'"lease_s": {lease}' in record.read_text()
+    age(str(record), 901)
+    assert other(one).take(local_worker, print).replaced == ("run-1",)
+
+
+def test_a_dead_run_of_an_installation_with_a_work_root_of_its_own_is_cleaned_up_there(
+    local_worker: LocalWorker, tmp_path: Path, scripts_root: Path
+) -> None:
+    config = LocalWorkerConfig(work_root=str(tmp_path / "theirs"), timeouts=TIMEOUTS)
+    theirs = LocalWorker(config)
+    one = Contender("run-1", "run-1", "cpu", ("all",), str(tmp_path / "locks"), scripts_root)
+    record = one.take(theirs, print).record
+    assert record
+    handle = prepare_job(theirs, toy("time.sleep(99)"), scripts_root=scripts_root)
+    start_job(theirs, handle, {})
+    wait_for(lambda: left_of(handle.run_token), "job of the run that will be dead")
+    age(record, 901)
+    (orphan,) = other(one).take(local_worker, print).ended
+    assert (orphan.run, orphan.ended_by) == ("run-1", "cancelled")
+    assert left_of(handle.run_token) == []
+
+
+def test_a_take_over_that_was_interrupted_is_completed_by_the_next_one(
+    local_worker: LocalWorker, tmp_path: Path, scripts_root: Path
+) -> None:
+    one = Contender("run-1", "run-1", "cpu", ("all",), str(tmp_path / "locks"), scripts_root)
+    record = Path(one.take(local_worker, print).record or "")
+    handle = prepare_job(local_worker, toy("time.sleep(99)"), scripts_root=scripts_root)
+    start_job(local_worker, handle, {})
+    wait_for(lambda: left_of(handle.run_token), "job of the run that will be dead")
+    age(str(record), 901)
+    second = records.Holder.of({**json.loads(record.read_text()), "run_id": "run-2", "root_run_id": "run-2"})
+    assert records.take(one.lock_root, second).path, "and here it was killed"
+    taken = other(one).take(local_worker, print)
+    assert [orphan.run for orphan in taken.ended] == ["run-1"]
+    assert left_of(handle.run_token) == []
+    assert not record.exists()
+
+
 def test_the_folder_of_records_is_open_to_all_and_each_record_is_its_owners(
     tmp_path: Path, local_worker: LocalWorker
 ) -> None:
@@ -308,8 +385,8 @@ def test_twenty_contenders_at_once_leave_exactly_one_holder(tmp_path: Path) -> N
     folder = str(tmp_path / "locks")
     code = (
         "import sys; from container_scripts import device_lock as d; "
-        "h = d.Holder(sys.argv[2], sys.argv[2], 'cpu', ('all',), 'h', 'u', 'm', (1, 1), 'now', 900.0); "
-        "print(d.take(sys.argv[1], h)['taken'])"
+        "h = d.Holder(sys.argv[2], sys.argv[2], 'cpu', ('all',), 'h', 'u', 'm', (1, 1), 'now', 900.0, '/w'); "
+        "print(d.take(sys.argv[1], h).holder is None)"
     )
     argv = [sys.executable, "-c", code, folder]
     started = [
