@@ -196,7 +196,10 @@ def _lock(descriptor: int, folder: str) -> None:
 
 
 def _records(folder: str) -> List[Record]:
-    names = sorted(name for name in os.listdir(folder) if name.endswith(_SUFFIX))[:MAX_RECORDS]
+    """Return all records; raises OSError for more than can be, which somebody put there to hide one."""
+    names = sorted(name for name in os.listdir(folder) if name.endswith(_SUFFIX))
+    if len(names) > MAX_RECORDS:
+        raise OSError(f"{folder} holds {len(names)} records; remove what is none, or set `lock_root`")
     records = [_read(os.path.join(folder, name)) for name in names]
     return [record for record in records if record]
 

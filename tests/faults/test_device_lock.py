@@ -308,6 +308,7 @@ def test_no_record_lasts_longer_than_our_leases(
     record = Path(one.take(local_worker, print).record or "")
     record.write_text(record.read_text().replace('"lease_s": 900.0', f'"lease_s": {lease}'))
     assert f'"lease_s": {lease}' in record.read_text()
+    assert device_lock.LEASE_S == records.LONGEST_LEASE_S
     age(str(record), 901)
     assert other(one).take(local_worker, print).replaced == ("run-1",)
 
@@ -344,6 +345,16 @@ def test_a_take_over_that_was_interrupted_is_completed_by_the_next_one(
     assert [orphan.run for orphan in taken.ended] == ["run-1"]
     assert left_of(handle.run_token) == []
     assert not record.exists()
+
+
+def test_a_record_cannot_be_hidden_behind_many_others(tmp_path: Path, local_worker: LocalWorker) -> None:
+    folder = tmp_path / "locks"
+    one = Contender("run-1", "run-1", "cpu", ("all",), str(folder))
+    one.take(local_worker, print)
+    for number in range(records.MAX_RECORDS):
+        (folder / f"0{number}.json").touch()
+    with pytest.raises(WorkerError, match=r"holds 1001 records; remove what is none, or set `lock_root`"):
+        other(one).take(local_worker, print)
 
 
 def test_the_folder_of_records_is_open_to_all_and_each_record_is_its_owners(
