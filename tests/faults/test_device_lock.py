@@ -23,6 +23,7 @@ from flagrelease_assets.workers import device_lock
 from flagrelease_assets.workers.base import Worker, WorkerError, WorkerProblem
 from flagrelease_assets.workers.config import LocalWorkerConfig
 from flagrelease_assets.workers.device_lock import Contender, holders_of
+from flagrelease_assets.workers.job_models import LEASE_S
 from flagrelease_assets.workers.jobs import follow_job, prepare_job, run_job, start_job
 from flagrelease_assets.workers.local import LocalWorker
 from tests.faults.machinery import PASSES, TIMEOUTS, left_of, toy, wait_for
@@ -308,7 +309,7 @@ def test_no_record_lasts_longer_than_our_leases(
     record = Path(one.take(local_worker, print).record or "")
     record.write_text(record.read_text().replace('"lease_s": 900.0', f'"lease_s": {lease}'))
     assert f'"lease_s": {lease}' in record.read_text()
-    assert device_lock.LEASE_S == records.LONGEST_LEASE_S
+    assert LEASE_S == records.LONGEST_LEASE_S
     age(str(record), 901)
     assert other(one).take(local_worker, print).replaced == ("run-1",)
 
