@@ -7,7 +7,7 @@ DEMO_HOME := $(CURDIR)/.flagrelease/demo
 SOURCES := flagrelease_assets container_scripts tests benchmarks scripts
 
 # Tests at the same time; those with vLLM run one after the other, each takes the whole machine.
-PARALLEL ?= --numprocesses auto --maxprocesses 4
+PARALLEL ?= --numprocesses logical --maxprocesses 4
 
 # Tests start hundreds of programs: let Python keep the bytecode of what they import.
 unexport PYTHONDONTWRITEBYTECODE
