@@ -17,7 +17,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -107,7 +107,9 @@ class FaultyEngine:
         _wait_until_gone(containerd)
         (self.folder / "exec" / "containerd" / "containerd.pid").unlink(missing_ok=True)
 
-    def run(self, shared: Path | None = None, **options: Any) -> Container:
+    def run(
+        self, shared: Path | None = None, variables: Mapping[str, str] | None = None, **options: Any
+    ) -> Container:
         """Run a worker container of a name and label of our own, with ``shared`` under its path here."""
         mounts = {folder: {"bind": folder, "mode": "ro"} for folder in (*SYSTEM_FOLDERS, sys.base_prefix)}
         if shared:
@@ -121,7 +123,7 @@ class FaultyEngine:
             init=True,
             network_mode="none",
             volumes={source: mount for source, mount in mounts.items() if Path(source).exists()},
-            environment={"PATH": f"{sys.base_prefix}/bin:/usr/bin:/bin"},
+            environment={"PATH": f"{sys.base_prefix}/bin:/usr/bin:/bin", **(variables or {})},
             **options,
         )
         self._made.append(str(made.id))

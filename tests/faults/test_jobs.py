@@ -8,7 +8,7 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ import pytest
 from container_scripts.processes import ProcessId, is_alive
 from flagrelease_assets.workers import jobs
 from flagrelease_assets.workers.base import Completed, Worker, WorkerError, WorkerProblem
+from flagrelease_assets.workers.config import DockerWorkerConfig
+from flagrelease_assets.workers.docker import DockerWorker
 from flagrelease_assets.workers.jobs import (
     JobHandle,
     JobOutcome,
@@ -27,7 +29,8 @@ from flagrelease_assets.workers.jobs import (
     start_job,
 )
 from flagrelease_assets.workers.local import LocalWorker
-from tests.faults.machinery import PASSES, left_of, toy, wait_for
+from tests.faults.machinery import PASSES, WORKER_KINDS, left_of, toy, wait_for
+from tests.faults.own_engine import PYTHON, FaultyEngine
 
 MEGABYTE = 1 << 20
 
@@ -171,7 +174,7 @@ def test_a_binary_log_does_not_stop_the_job(worker: Worker, scripts_root: Path, 
 
 
 def test_a_huge_log_keeps_head_and_tail_in_bounded_memory_and_says_what_it_leaves_out(
-    local_worker: LocalWorker, scripts_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    worker: Worker, scripts_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A gigabyte, most of it a hole: what counts is what the host takes, not how fast a disk is."""
     monkeypatch.setattr(jobs, "LOG_HEAD_BYTES", 4 * MEGABYTE)
@@ -186,7 +189,7 @@ print('the last line', flush=True)
 """
     log_file = tmp_path / "kept.log"
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    outcome = run_job(local_worker, toy(code), log_file=log_file, poll_s=0.1, scripts_root=scripts_root)
+    outcome = run_job(worker, toy(code), log_file=log_file, poll_s=0.1, scripts_root=scripts_root)
     assert outcome.completed
     assert log_file.stat().st_size < 16 * MEGABYTE
     text = log_file.read_text(encoding="utf-8")
@@ -254,18 +257,34 @@ time.time = _jumping
 """
 
 
+@pytest.fixture(params=WORKER_KINDS)
+def jumping_worker(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Worker]:
+    """A worker every Python of which sees a date that jumps forth and back."""
+    clock = tmp_path / "clock"
+    clock.mkdir()
+    (clock / "sitecustomize.py").write_text(CLOCK_JUMP)
+    if request.param == "local":
+        monkeypatch.setenv("PYTHONPATH", str(clock))
+        yield request.getfixturevalue("local_worker")
+        return
+    engine: FaultyEngine = request.getfixturevalue("engine")
+    container = engine.run(clock, {"PYTHONPATH": str(clock)})
+    config = DockerWorkerConfig(container=str(container.name), engine=engine.address, python=PYTHON)
+    with DockerWorker(config) as worker:
+        yield worker
+    engine.remove(container)
+
+
 def test_a_clock_that_jumps_by_a_year_ends_no_job_and_prolongs_none(
-    local_worker: LocalWorker, scripts_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    jumping_worker: Worker, scripts_root: Path
 ) -> None:
-    """Every Python of the worker sees a date that jumps forth and back."""
-    (tmp_path / "clock").mkdir()
-    (tmp_path / "clock" / "sitecustomize.py").write_text(CLOCK_JUMP)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "clock"))
     code = f"first = time.time(); time.sleep(1.5); print(abs(time.time() - first) > 86400)\n{PASSES}"
-    outcome = run(local_worker, scripts_root, code, lease_s=30, idle_s=30)
+    outcome = run(jumping_worker, scripts_root, code, lease_s=30, idle_s=30)
     assert outcome.completed
     assert outcome.log_tail == ("True",), "the clock did jump"
-    ended = run(local_worker, scripts_root, "time.sleep(99)", deadline_s=2)
+    ended = run(jumping_worker, scripts_root, "time.sleep(99)", deadline_s=2)
     assert ended.exit.reason == "deadline"
 
 
@@ -331,3 +350,20 @@ def test_two_hosts_that_follow_one_job_both_get_everything(worker: Worker, scrip
     other.join(30)
     assert [one.log_tail for one in (outcome, *seen)] == [("0", "1", "2", "3", "4")] * 2
     assert outcome.completed and seen[0].completed
+
+
+def test_a_port_that_a_server_of_another_run_answers_is_refused_and_that_server_lives_on(
+    worker: Worker, scripts_root: Path
+) -> None:
+    serve = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True)"
+    stale = start(worker, scripts_root, f"{serve}\ntime.sleep(99)", run_id="run-0")
+    log = f"{stale.job_dir}/log.txt"
+    wait_for(lambda: left_of(stale.run_token), "stale server")
+    port = wait_for(lambda: worker.read_file(log, max_bytes=99).decode().strip(), "its port")
+    arguments = ("--model", "m", "--port", port, "--log", "{job_dir}/server.log")
+    spec = toy("", step="serve").model_copy(update={"program": "test_serve_mode", "arguments": arguments})
+    outcome = run_job(worker, spec, poll_s=0.1, scripts_root=scripts_root)
+    assert outcome.result is not None
+    assert (outcome.result["status"], outcome.result["category"]) == ("FAIL", "port_in_use")
+    assert left_of(stale.run_token), "the server of another run was touched"
+    cancel_job(worker, stale)
