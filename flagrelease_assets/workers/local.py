@@ -12,12 +12,17 @@ import platform
 import stat
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from container_scripts.processes import Process, end_processes, living_descendants, read_process
+from container_scripts.processes import (
+    Process,
+    end_processes,
+    is_alive,
+    living_descendants,
+    read_process,
+)
 from flagrelease_assets.contracts.worker import PythonFacts, WorkerIdentity
 from flagrelease_assets.redaction import looks_secret
 from flagrelease_assets.strict_reading import RefusedDocumentError, TooLargeError, read_ordinary
@@ -86,10 +91,11 @@ class LocalWorker:
             try:
                 stdout, stderr = process.communicate(timeout=limit)
             except subprocess.TimeoutExpired:
-                end_processes(partial(_tree_of, process), _COMMAND_GRACE_S)
                 raise WorkerError(
                     WorkerProblem.TIMEOUT, f"{argv[0]!r} did not end within {limit:g} s", retryable=True
                 ) from None
+            finally:
+                _end_tree(process)
         return Completed(process.returncode, stdout, stderr)
 
     def _inherited(self) -> dict[str, str]:
@@ -172,9 +178,14 @@ def _read_ordinary(path: Path, max_bytes: int) -> bytes:
         raise WorkerError(WorkerProblem.TRANSFER, f"refused to read {path}: it is {error}") from error
 
 
-def _tree_of(process: subprocess.Popen[bytes]) -> list[Process]:
-    """Return what lives of a command: itself, and its children in whichever session."""
-    if process.poll() is not None:
-        return []
-    leader = read_process(process.pid)
-    return [*living_descendants(process.pid), *([leader] if leader and leader.alive else [])]
+def _end_tree(process: subprocess.Popen[bytes]) -> None:
+    """End a command that still runs, with its children in whichever session; nothing if it has ended."""
+    leader = read_process(process.pid) if process.poll() is None else None
+    known = {leader.id: leader} if leader else {}
+
+    def living() -> list[Process]:
+        alive = [identity.pid for identity in known if is_alive(identity)]
+        known.update({child.id: child for child in living_descendants(*alive)})
+        return [one for one in known.values() if is_alive(one.id)]
+
+    end_processes(living, _COMMAND_GRACE_S, reap=process.poll)

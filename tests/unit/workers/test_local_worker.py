@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -51,7 +52,10 @@ def test_command_that_does_not_end_is_a_timeout(worker: LocalWorker) -> None:
 def test_a_command_over_its_limit_leaves_no_child_behind_in_whichever_session(
     worker: LocalWorker, tmp_path: Path
 ) -> None:
-    child = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(99)"
+    child = (
+        "import os, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(99)"
+    )
     parent = (
         "import subprocess, sys, time\n"
         f"subprocess.Popen([sys.executable, '-c', {child!r}, sys.argv[1]], start_new_session=True)\n"
@@ -60,6 +64,22 @@ def test_a_command_over_its_limit_leaves_no_child_behind_in_whichever_session(
     with pytest.raises(WorkerError, match="did not end within"):
         worker.execute([sys.executable, "-c", parent, str(tmp_path / "pid")], timeout_s=2)
     process = read_process(int((tmp_path / "pid").read_text()))
+    assert process is None or not process.alive
+
+
+def test_a_command_whose_caller_is_interrupted_does_not_go_on(
+    worker: LocalWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+
+    def interrupted(process: subprocess.Popen[bytes], **_: object) -> None:
+        started.append(process.pid)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        worker.execute(["sleep", "99"])
+    process = read_process(started[0])
     assert process is None or not process.alive
 
 
