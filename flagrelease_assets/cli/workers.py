@@ -23,6 +23,7 @@ def check_worker(
 ) -> None:
     """Reach VENDOR's worker and say who it is and what is installed."""
     from flagrelease_assets.assets.release.budget import budget_of, timeouts_of
+    from flagrelease_assets.assets.release.devices import worker_environment
     from flagrelease_assets.workers.device_lock import holders_of
     from flagrelease_assets.workers.factory import open_worker
     from flagrelease_assets.workers.observe import observe
@@ -33,7 +34,7 @@ def check_worker(
     with open_worker(entry, withheld=settings.secrets) as worker:
         identity = worker.identity().model_dump(mode="json")
         facts_of_vendor, probes = settings.catalog.vendors[vendor], settings.catalog.probe_limits
-        variables = {**facts_of_vendor.environment, **entry.environment}
+        variables = worker_environment(facts_of_vendor, entry)
         facts = observe(worker, "worker_identity", timeout_s=entry.timeouts.command_s, env=variables)
         profiles = len(settings.catalog.profiles_for(vendor))
         budget = budget_of(facts_of_vendor, entry, profiles=profiles, probes_s=probes)

@@ -32,10 +32,15 @@ HoldDevices = Callable[[Worker, Contender, Callable[[str], None]], Hold]
 """Holds a worker's devices for a run; the last argument gets a line when there is something to wait for."""
 
 
+def worker_environment(vendor: Vendor, entry: Entry) -> dict[str, str]:
+    """Return the variables of model runs and of the vendor's tools; the worker's win over the vendor's."""
+    return {**vendor.environment, **entry.environment}
+
+
 def visible_devices(vendor: Vendor, entry: Entry) -> tuple[str, ...]:
     """Return the indices of the devices that vendor and worker leave visible, or `all`."""
     variable = vendor.visible_devices_variable
-    named = {**vendor.environment, **entry.environment}.get(variable, "") if variable else ""
+    named = worker_environment(vendor, entry).get(variable, "") if variable else ""
     devices = tuple(part.strip() for part in named.split(",") if part.strip())
     return devices if devices and all(part.isdecimal() for part in devices) else (ALL_DEVICES,)
 

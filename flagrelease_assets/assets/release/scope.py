@@ -17,7 +17,13 @@ from typing import Any, TypeVar
 from flagrelease_assets.assets.release.attempts import attempt_name, is_worth_another_attempt
 from flagrelease_assets.assets.release.budget import Budget, budget_of, timeouts_of
 from flagrelease_assets.assets.release.clean_hands import MemoryWatch
-from flagrelease_assets.assets.release.devices import Hold, HoldDevices, contender_of, used_memory
+from flagrelease_assets.assets.release.devices import (
+    Hold,
+    HoldDevices,
+    contender_of,
+    used_memory,
+    worker_environment,
+)
 from flagrelease_assets.assets.release.job_logs import read_log, received_log
 from flagrelease_assets.assets.release.job_report import JobReport, R, report_of
 from flagrelease_assets.assets.release.log_batches import LineBatches
@@ -104,8 +110,8 @@ class StepScope:
 
     @property
     def worker_environment(self) -> dict[str, str]:
-        """Variables of model runs and of the vendor's tools: the vendor's, and the worker's, which win."""
-        return {**self.vendor_facts.environment, **self.worker_entry.environment}
+        """Variables of model runs and of the vendor's tools on this worker; raises DeploymentError."""
+        return worker_environment(self.vendor_facts, self.worker_entry)
 
     @property
     def model_entry(self) -> ModelEntry:
@@ -335,14 +341,9 @@ class StepScope:
         spec = asked.model_copy(update={"name": name})
         devices = self._memory_watch.before_job(name) if uses_devices else None
         self.log(f"{name}: started {spec.program} (deadline {spec.deadline_s:.0f} s)")
+        times = {"duration_s": 0.0, "deadline_s": spec.deadline_s}
         record = JobRecord(
-            name=name,
-            program=spec.program,
-            attempt=attempt,
-            ended_by="lost",
-            duration_s=0.0,
-            deadline_s=spec.deadline_s,
-            devices=devices,
+            name=name, program=spec.program, attempt=attempt, ended_by="lost", devices=devices, **times
         )
         with tempfile.TemporaryDirectory(prefix="flagrelease-") as folder:
             log_file = Path(folder) / "job.log"
