@@ -24,13 +24,25 @@ def registered_operators(flag_gems: Any) -> List[str]:
 
 
 def left_out_by_plugin() -> List[str]:
-    """Return the functions that the plugin's own file for this chip leaves out; [] if it has none."""
+    """Return the functions that the plugin's own file for this chip leaves out; [] if it keeps no list.
+
+    vLLM loads the plugin first, as in an engine: asked before, the plugin takes itself for half loaded, does
+    not know the chip, and answers with no list at all. Raises RuntimeError where vLLM runs without it.
+    """
     try:
-        config = importlib.import_module("vllm_fl.dispatch.config")
-        return [str(name) for name in config.get_flagos_blacklist() or []]
-    except Exception as error:  # whatever an installed plugin raises while it is asked
+        platform = importlib.import_module("vllm.platforms").current_platform
+        ask = importlib.import_module("vllm_fl.dispatch.config").get_flagos_blacklist
+    except (ImportError, AttributeError) as error:
         print(f"[plugin] has no list of its own: {type(error).__name__}: {error}", file=sys.stderr)
         return []
+    chip = getattr(platform, "vendor_name", None)
+    if not chip:
+        raise RuntimeError(
+            "vLLM did not load the plugin's platform here: which operators it leaves out is unknown"
+        )
+    left_out = [str(name) for name in ask() or []]
+    print(f"[plugin] leaves out on {chip}: {', '.join(left_out) or 'nothing'}", file=sys.stderr)
+    return left_out
 
 
 def observe(arguments: argparse.Namespace) -> Document:
