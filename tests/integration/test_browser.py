@@ -16,11 +16,14 @@ import dagster as dg
 import pytest
 
 from flagrelease_assets.contracts import ReleaseReport
+from flagrelease_assets.contracts.checks import CheckOutcome, CheckState
+from flagrelease_assets.reporting import report_html
 from flagrelease_assets.resources import DeploymentResource
 from flagrelease_assets.results.store import ResultStore
 from flagrelease_assets.sensors import ALL_SENSORS
 from tests.integration.rig import STEPS, Rig
 from tests.requirements import cannot_test
+from tests.unit.reporting import factories
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -30,6 +33,12 @@ WAIT_MS = 90_000
 RUN_DEADLINE_S = 150
 ROW_HEIGHT = 29
 """Pixels from one line of a partition list in the launch dialog to the next."""
+
+LINES_OF_TEXT = """element => {
+    const range = document.createRange();
+    range.selectNodeContents(element);
+    return new Set([...range.getClientRects()].map(box => box.top)).size;
+}"""
 
 QUIET_ARGUMENTS = (
     "--no-sandbox",
@@ -171,3 +180,17 @@ def test_report_and_board_render_without_errors_and_fit_the_screen(
     page.get_by_label("Filter the board").fill("is:skipped")
     page.get_by_text("matching: 1").wait_for()
     assert complaints == []
+
+
+@pytest.mark.parametrize("width", [1400, 600])
+def test_a_report_breaks_no_step_name_however_much_its_checks_have_to_say(page: Page, width: int) -> None:
+    said = "short_prefill_short_decode throughput_tok_s -9.5 % against the last good result; " * 5
+    checks = [
+        CheckOutcome(check="regression", step=step, state=CheckState.ALERT, text=said) for step in STEPS
+    ]
+    page.set_viewport_size({"width": width, "height": 950})
+    page.set_content(report_html(factories.report(checks=checks), factories.documents()))
+    for step in STEPS:
+        shown = page.locator("#history").get_by_text(step, exact=True)
+        assert shown.evaluate(LINES_OF_TEXT) == 1, step
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
