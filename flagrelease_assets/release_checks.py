@@ -78,7 +78,7 @@ RELEASE_CHECKS = (
         BenchmarkMetrics,
         (),
         regression.judge_ratio,
-        f"Throughput of the full stack is at least {regression.MINIMUM_RATIO:.2f} of base's.",
+        f"Throughput of the recommended stack is at least {regression.MINIMUM_RATIO:.2f} of base's.",
     ),
     ReleaseCheck(
         drift.ACCURACY_DROP,
