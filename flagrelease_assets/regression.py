@@ -1,7 +1,8 @@
-"""Whether a benchmark is worse than its own history, and whether full is fast enough against base.
+"""Whether a benchmark is worse than its own history, and whether its stack is fast enough against base.
 
 Belongs here: the noise band, what makes two benchmarks comparable, the threshold of the ratio. All pure.
-Does not belong here: reading the history (`release_checks.py`), drift of outputs or packages (`drift.py`).
+Does not belong here: reading the history (`release_checks.py`), drift of outputs or packages (`drift.py`),
+which benchmarks are good enough to be history (`benchmark_doubts.py`).
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from datetime import datetime
 from typing import Any
 
 from container_scripts.server_config import configuration_differences
+from flagrelease_assets.benchmark_doubts import undoubted
 from flagrelease_assets.contracts import BenchmarkMetrics, InstallStatus
 from flagrelease_assets.contracts.benchmark import Performance, ProfileResult
 from flagrelease_assets.contracts.checks import CheckFigure, CheckOutcome, CheckState
-from flagrelease_assets.contracts.common import Status
 from flagrelease_assets.deployment.checks import CheckSettings, RegressionSettings
-from flagrelease_assets.past import Comparable, Past, passed
+from flagrelease_assets.past import Comparable, Past
 
 REGRESSION = "regression"
 FULL_BASE_RATIO = "full_base_ratio"
 
-# Smallest full-to-base ratio of throughput, over every profile and both throughputs, at which the full stack
+# Smallest ratio of throughput to base's, over every profile and both throughputs, at which a stack above base
 # is fast enough; the acceptance rule of the FlagRelease production program.
 MINIMUM_RATIO = 0.80
 
@@ -253,7 +254,7 @@ def _benchmark_text(
 
 
 def too_slow(ratios: Mapping[str, float]) -> list[str]:
-    """Return a line for each profile on which full has too little of base's throughput."""
+    """Return a line for each profile with too little of base's throughput."""
     return [
         f"{name}: {ratio:.3f} of base's throughput, at least {MINIMUM_RATIO:.2f} is asked"
         for name, ratio in ratios.items()
@@ -261,43 +262,8 @@ def too_slow(ratios: Mapping[str, float]) -> list[str]:
     ]
 
 
-def undoubted(document: BenchmarkMetrics) -> bool:
-    """Whether all that a benchmark is blamed for is its ratio, or profiles that are not applicable."""
-    if document.status != Status.PARTIAL:
-        return passed(document)
-    if any(profile.status not in ("PASS", "SKIPPED") for profile in document.performance.profiles):
-        return False
-    return document.reason == "; ".join([*not_passed(document.performance), *_said_of_ratios(document)])
-
-
-def not_passed(performance: Performance) -> list[str]:
-    """Return how many profiles passed and why others did not; nothing if all did."""
-    if performance.status == Status.PASS:
-        return []
-    notes = [
-        f"{profile.name}: {why_not_passed(profile)}"
-        for profile in performance.profiles
-        if profile.status != "PASS"
-    ]
-    return [f"{performance.profiles_passed} profiles passed", *notes]
-
-
-def why_not_passed(profile: ProfileResult) -> str:
-    """Return in one line why a profile is not PASS."""
-    return profile.error or "; ".join(profile.reasons) or profile.status
-
-
-def only_too_slow(document: BenchmarkMetrics) -> bool:
-    """Whether the ratio is all that this benchmark is blamed for."""
-    return bool(too_slow(document.ratios)) and document.reason == "; ".join(_said_of_ratios(document))
-
-
-def _said_of_ratios(document: BenchmarkMetrics) -> list[str]:
-    return [*too_slow(document.ratios), *([document.ratio_note] if document.ratio_note else [])]
-
-
 def judge_ratio(document: BenchmarkMetrics, past: Past, settings: CheckSettings) -> CheckOutcome:
-    """Return whether the full stack has enough of base's throughput; base alone has no ratio."""
+    """Return whether the measured stack has enough of base's throughput; base alone has no ratio."""
     slow = too_slow(document.ratios)
     figures = [
         CheckFigure(
@@ -312,10 +278,10 @@ def judge_ratio(document: BenchmarkMetrics, past: Past, settings: CheckSettings)
     ]
     state = overall([figure.state for figure in figures])
     if state == CheckState.NOT_APPLICABLE:
-        text = f"there is no full/base ratio: {_why_no_ratio(document)}"
+        text = f"there is no ratio to base: {_why_no_ratio(document)}"
     else:
         smallest = min(figure.value or 0.0 for figure in figures)
-        text = "; ".join(slow) or f"smallest full/base ratio {smallest:.3f}"
+        text = "; ".join(slow) or f"smallest {document.stack}/base ratio {smallest:.3f}"
     return CheckOutcome(check=FULL_BASE_RATIO, step=document.step, state=state, text=text, figures=figures)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import get_args
 
+from flagrelease_assets.benchmark_doubts import only_too_slow
 from flagrelease_assets.contracts import (
     BenchmarkMetrics,
     DiffAnalysis,
@@ -33,7 +34,7 @@ from flagrelease_assets.contracts.common import (
 )
 from flagrelease_assets.contracts.install import COMPONENT_OF_PACKAGE
 from flagrelease_assets.deployment.waivers import Waiver
-from flagrelease_assets.regression import FULL_BASE_RATIO, only_too_slow
+from flagrelease_assets.regression import FULL_BASE_RATIO
 from flagrelease_assets.waivers import weigh
 
 Documents = Mapping[str, StepDocument | None]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from flagrelease_assets.contracts import BenchmarkMetrics
+from flagrelease_assets.contracts.benchmark import DoubtKind
 from flagrelease_assets.contracts.common import Status
 from tests.doubles.instant_scripts import FULL_STACK, HEALTHY
 from tests.integration.rig import Rig
@@ -41,12 +42,14 @@ def test_a_full_stack_below_the_threshold_is_partial_with_the_profiles_named(nvi
     metrics = measure(nvidia, full_rate=480.0)
     assert (metrics.status, metrics.full_to_base_ratio) == (Status.PARTIAL, 0.75)
     assert len(metrics.ratios) == 5
+    assert {doubt.kind for doubt in metrics.doubts or []} == {DoubtKind.TOO_SLOW}
     assert "high_concurrency: 0.750 of base's throughput, at least 0.80 is asked" in (metrics.reason or "")
 
 
 def test_a_full_stack_at_the_threshold_passes_without_a_reason(nvidia: Rig) -> None:
     metrics = measure(nvidia, full_rate=512.0)
     assert (metrics.status, metrics.reason, metrics.ratio_note) == (Status.PASS, None, None)
+    assert metrics.doubts == []
 
 
 def test_a_base_that_lost_requests_makes_the_benchmark_partial_with_the_profile_named(nvidia: Rig) -> None:
@@ -61,7 +64,9 @@ def test_a_base_that_lost_requests_makes_the_benchmark_partial_with_the_profile_
     metrics = nvidia.document(BenchmarkMetrics, "benchmark_metrics", "nvidia")
     name = profiles[0]["name"]
     assert (metrics.status, name in metrics.ratios, len(metrics.ratios)) == (Status.PARTIAL, False, 4)
-    assert f"base: profile {name} is FAIL: 9 of 10 requests are lost" in (metrics.reason or "")
+    doubts = metrics.doubts or []
+    assert f"base: profile {name} is FAIL: 9 of 10 requests are lost" in [doubt.text for doubt in doubts]
+    assert metrics.reason == "; ".join([*(doubt.text for doubt in doubts), metrics.ratio_note or "?"])
 
 
 def test_servers_with_other_settings_keep_their_ratio_with_a_note(nvidia: Rig) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from flagrelease_assets.contracts import BenchmarkMetrics, DiffAnalysis, RecommendedStack
 from flagrelease_assets.contracts.common import Stack, Status
-from tests.doubles.instant_scripts import FULL_STACK, OUTPUTS
+from tests.doubles.instant_scripts import FULL_STACK, HEALTHY, OUTPUTS
 from tests.integration.rig import Rig
 
 GARBAGE = [{**OUTPUTS[0], "text": "a the a the", "token_ids": [0, 0]}]
@@ -76,6 +76,17 @@ def test_the_largest_stack_that_was_proven_is_recommended_and_measured_beside_ba
     assert result.report is not None
     assert result.report.status == Status.PARTIAL, "a part of the full stack is not the full stack"
     assert "mul" in result.report.conclusion
+
+
+def test_a_reduced_stack_that_is_not_wholly_measured_beside_base_is_not_called_full(nvidia: Rig) -> None:
+    whole = HEALTHY["benchmark_stack"]
+    lost: dict[str, Any] = {"status": "FAIL", "reasons": ["9 of 10 requests are lost"]}
+    base = {**whole, "status": "PARTIAL", "profiles": [{**whole["profiles"][0], **lost}]}
+    nvidia.answer(answers(benchmark_stack={"default": whole, "base": base}))
+    nvidia.run(vendor="nvidia")
+    benchmark = nvidia.document(BenchmarkMetrics, "benchmark_metrics", "nvidia")
+    assert f"no reduced/base ratio for {whole['profiles'][0]['name']}" in (benchmark.reason or "")
+    assert "full" not in (benchmark.reason or "")
 
 
 def test_a_reduced_stack_that_cannot_serve_is_not_recommended(nvidia: Rig) -> None:

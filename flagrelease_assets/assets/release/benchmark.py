@@ -7,7 +7,7 @@ Belongs here: the step. Does not belong here: measuring and judging a profile
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from container_scripts.server_config import configuration_differences
@@ -23,9 +23,15 @@ from flagrelease_assets.assets.release.phases import (
 from flagrelease_assets.assets.release.scope import StepScope
 from flagrelease_assets.assets.release.step import Blocker, Step, Upstream, blocked_by_absent
 from flagrelease_assets.contracts import BenchmarkMetrics, ModelSnapshot, RecommendedStack
-from flagrelease_assets.contracts.benchmark import AccuracySummary, BenchmarkRun, Performance
+from flagrelease_assets.contracts.benchmark import (
+    AccuracySummary,
+    BenchmarkDoubt,
+    BenchmarkRun,
+    DoubtKind,
+    Performance,
+)
 from flagrelease_assets.contracts.common import ErrorRecord, Stack, Status
-from flagrelease_assets.regression import not_passed, too_slow, why_not_passed
+from flagrelease_assets.regression import too_slow
 
 THROUGHPUTS = ("throughput_tok_s", "total_tok_s")
 
@@ -63,23 +69,23 @@ def _perform(scope: StepScope) -> BenchmarkMetrics:
     report = _measure(scope, plan)
     errors = [report.error] if report.error else []
     performance = _performance(scope, report.document)
-    doubts = _doubts(scope, report.document)
+    doubts = [*_why_not_pass(performance, report.error), *_doubts(scope, report.document)]
     base, ratios, limits = None, {}, []
     if stack in (Stack.FULL, Stack.REDUCED):
         base_report = _measure(scope, model_plan(scope, stack_environment(scope, Stack.BASE)))
         base = _performance(scope, base_report.document)
         errors += [base_report.error] if base_report.error else []
-        ratios, limits = throughput_ratios(performance, base), ratio_limits(performance, base)
+        ratios, limits = throughput_ratios(performance, base), ratio_limits(stack, performance, base)
         doubts += [
             *_doubts(scope, base_report.document),
             *not_passed_on_base(base),
-            *too_slow(ratios),
-            *without_ratio(performance, ratios),
+            *_of_kind(DoubtKind.TOO_SLOW, too_slow(ratios)),
+            *without_ratio(stack, performance, ratios),
         ]
     return scope.document(
         BenchmarkMetrics,
         status=Status.PARTIAL if doubts and performance.status == Status.PASS else performance.status,
-        reason="; ".join([*_why_not_pass(performance, report.error), *doubts, *limits]) or None,
+        reason="; ".join([*(doubt.text for doubt in doubts), *limits]) or None,
         model_path=snapshot.path,
         tensor_parallel_size=snapshot.tensor_parallel_size,
         stack=stack,
@@ -90,6 +96,7 @@ def _perform(scope: StepScope) -> BenchmarkMetrics:
         ratios=ratios,
         full_to_base_ratio=min(ratios.values(), default=None),
         ratio_note="; ".join(limits) or None,
+        doubts=doubts,
         errors=errors,
     )
 
@@ -149,14 +156,14 @@ def _performance(scope: StepScope, run: BenchmarkRun | None) -> Performance:
     )
 
 
-def throughput_ratios(full: Performance, base: Performance) -> dict[str, float]:
-    """Return the full-to-base ratio of each profile that passed on both: the smaller of both throughputs'.
+def throughput_ratios(measured: Performance, base: Performance) -> dict[str, float]:
+    """Return the ratio to base of each profile that passed on both: the smaller of both throughputs'.
 
     A server that lost requests is measured on the others, so its figures would flatter the other stack.
     """
     on_base = _passed(base)
     ratios = {}
-    for profile, metrics in _passed(full).items():
+    for profile, metrics in _passed(measured).items():
         points = [(metrics.get(name), on_base.get(profile, {}).get(name)) for name in THROUGHPUTS]
         found = [ours / theirs for ours, theirs in points if ours is not None and theirs]
         if found:
@@ -168,24 +175,29 @@ def _passed(performance: Performance) -> dict[str, dict[str, float | int | None]
     return {profile.name: profile.metrics for profile in performance.profiles if profile.status == "PASS"}
 
 
-def not_passed_on_base(base: Performance) -> list[str]:
-    """Return a line for each profile that base did not pass although it is applicable."""
-    return [
-        f"base: profile {profile.name} is {profile.status}: {why_not_passed(profile)}"
-        for profile in base.profiles
-        if profile.status not in ("PASS", "SKIPPED")
-    ]
+def not_passed_on_base(base: Performance) -> list[BenchmarkDoubt]:
+    """Return a doubt for each profile that base did not pass although it is applicable."""
+    return _of_kind(
+        DoubtKind.BASE_PROFILE_NOT_PASSED,
+        (
+            f"base: profile {profile.name} is {profile.status}: {profile.why_not_passed}"
+            for profile in base.profiles
+            if profile.status not in ("PASS", "SKIPPED")
+        ),
+    )
 
 
-def without_ratio(full: Performance, ratios: Mapping[str, float]) -> list[str]:
-    """Return what is to be said of profiles that passed on full and have no ratio."""
-    missing = [
-        profile.name for profile in full.profiles if profile.status == "PASS" and profile.name not in ratios
-    ]
-    return [f"no full/base ratio for {', '.join(missing)}"] if missing else []
+def without_ratio(stack: Stack, measured: Performance, ratios: Mapping[str, float]) -> list[BenchmarkDoubt]:
+    """Return what is to be said of profiles that passed on the measured stack and have no ratio."""
+    missing = ", ".join(name for name in _passed(measured) if name not in ratios)
+    return _of_kind(DoubtKind.NO_RATIO, [f"no {stack}/base ratio for {missing}"] if missing else [])
 
 
-def _doubts(scope: StepScope, run: BenchmarkRun | None) -> list[str]:
+def _of_kind(kind: DoubtKind, texts: Iterable[str]) -> list[BenchmarkDoubt]:
+    return [BenchmarkDoubt(kind=kind, text=text) for text in texts]
+
+
+def _doubts(scope: StepScope, run: BenchmarkRun | None) -> list[BenchmarkDoubt]:
     """Return what makes a measurement doubtful although its profiles may have passed.
 
     That is a profile that is expected and not there, a stack without evidence that it was active, and a
@@ -203,33 +215,36 @@ def _doubts(scope: StepScope, run: BenchmarkRun | None) -> list[str]:
     keys = ("stack_requested", "stack_observed")
     seen = {"status": "PASS", **{key: document[key] for key in keys if key in document}}
     orphans = (run.server.get("stop") or {}).get("orphans")
+    inactive = inactive_parts(read_run(seen, scope.step))
+    left = [f"the server left processes behind: {orphans}"] if orphans else []
     return [
-        *([f"not measured: {', '.join(absent)}"] if absent else []),
-        *(f"{component}: {what}" for component, what in inactive_parts(read_run(seen, scope.step))),
-        *([f"the server left processes behind: {orphans}"] if orphans else []),
+        *_of_kind(DoubtKind.PROFILE_NOT_MEASURED, [f"not measured: {', '.join(absent)}"] if absent else []),
+        *_of_kind(DoubtKind.STACK_INACTIVE, (f"{component}: {what}" for component, what in inactive)),
+        *_of_kind(DoubtKind.PROCESSES_LEFT, left),
     ]
 
 
-def ratio_limits(full: Performance, base: Performance) -> list[str]:
+def ratio_limits(stack: Stack, measured: Performance, base: Performance) -> list[str]:
     """Return what limits the ratios: servers that differ beyond the stack, profiles of one stack only."""
-    measured = [
+    good = [
         {name for name, metrics in _passed(one).items() if any(metrics.get(key) for key in THROUGHPUTS)}
-        for one in (full, base)
+        for one in (measured, base)
     ]
-    alone = ", ".join(sorted(measured[0] ^ measured[1]))
-    ours, theirs = (one.server.get("effective_config") for one in (full, base))
+    alone = ", ".join(sorted(good[0] ^ good[1]))
+    ours, theirs = (one.server.get("effective_config") for one in (measured, base))
     if bool(ours) != bool(theirs):
         differences = ["the effective configuration is known of one of them only"]
     else:
         differences = configuration_differences(ours or {}, theirs or {})
-    limits = [f"the servers of full and base differ: {'; '.join(differences)}"] if differences else []
+    limits = [f"the servers of {stack} and base differ: {'; '.join(differences)}"] if differences else []
     return limits + ([f"no ratio for {alone}: good figures on one stack only"] if alone else [])
 
 
-def _why_not_pass(performance: Performance, error: ErrorRecord | None) -> list[str]:
-    said = not_passed(performance)
+def _why_not_pass(performance: Performance, error: ErrorRecord | None) -> list[BenchmarkDoubt]:
+    said = performance.not_passed
     told = any(profile.status != "PASS" for profile in performance.profiles)
-    return [*said, error.cause] if said and error and not told else said
+    failed = [error.cause] if said and error and not told else []
+    return [*said, *_of_kind(DoubtKind.MEASUREMENT_FAILED, failed)]
 
 
 BENCHMARK_METRICS = Step(

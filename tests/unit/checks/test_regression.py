@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flagrelease_assets.contracts import BenchmarkMetrics
-from flagrelease_assets.contracts.benchmark import Performance
+from flagrelease_assets.contracts.benchmark import BenchmarkDoubt, DoubtKind, Performance
 from flagrelease_assets.contracts.checks import CheckFigure, CheckState
 from flagrelease_assets.contracts.common import Stack, Status
 from flagrelease_assets.deployment.checks import CheckSettings, RegressionSettings
@@ -21,9 +21,7 @@ from flagrelease_assets.regression import (
     judge_benchmark,
     judge_figure,
     judge_ratio,
-    only_too_slow,
     overall,
-    too_slow,
 )
 from tests.unit.checks.history import PROFILE, benchmark, past
 
@@ -265,16 +263,16 @@ def test_what_did_not_pass_is_no_history() -> None:
     assert outcome_of(benchmark(9), *partial).figures[0].results == 0
 
 
-def too_slow_to_pass(*more: str) -> list[BenchmarkMetrics]:
-    reason = "; ".join([*too_slow({PROFILE: 0.7}), *more])
-    partial = others(status=Status.PARTIAL)
-    return [item.model_copy(update={"ratios": {PROFILE: 0.7}, "reason": reason}) for item in partial]
+def doubted(*kinds: DoubtKind) -> list[BenchmarkMetrics]:
+    doubts = [BenchmarkDoubt(kind=kind, text="because") for kind in kinds]
+    return [item.model_copy(update={"doubts": doubts}) for item in others(status=Status.PARTIAL)]
 
 
 def test_a_stack_that_is_always_too_slow_against_base_has_a_history_of_its_own() -> None:
     slower = benchmark(9, speed=0.8)
-    assert outcome_of(slower, *too_slow_to_pass()).state == CheckState.ALERT
-    assert outcome_of(slower, *too_slow_to_pass("not measured: x")).state == CheckState.INSUFFICIENT_DATA
+    assert outcome_of(slower, *doubted(DoubtKind.TOO_SLOW)).state == CheckState.ALERT
+    more = doubted(DoubtKind.TOO_SLOW, DoubtKind.PROFILE_NOT_MEASURED)
+    assert outcome_of(slower, *more).state == CheckState.INSUFFICIENT_DATA
 
 
 @pytest.mark.parametrize(("status", "results"), [("SKIPPED", 5), ("FAIL", 0), ("PARTIAL", 0)])
@@ -283,9 +281,7 @@ def test_only_a_profile_that_is_not_applicable_leaves_the_others_a_history(statu
         performance = document.performance
         performance.status, performance.profiles_passed = Status.PARTIAL, "1/2"
         performance.profiles[1].status, performance.profiles[1].reasons = status, ["because"]
-        return document.model_copy(
-            update={"status": Status.PARTIAL, "reason": "1/2 profiles passed; long: because"}
-        )
+        return document.model_copy(update={"status": Status.PARTIAL, "doubts": performance.not_passed})
 
     history = [with_another(item) for item in others(profiles=[PROFILE, "long"])]
     outcome = outcome_of(with_another(benchmark(9, profiles=[PROFILE, "long"])), *history)
@@ -311,22 +307,20 @@ def test_a_profile_that_failed_is_not_judged() -> None:
     assert (outcome.state, outcome.text) == (CheckState.NOT_APPLICABLE, "no profile passed")
 
 
-def ratio_document(status: Status, reason: str | None, note: str | None = None, **ratios: float) -> Any:
-    return benchmark(1, status=status).model_copy(
-        update={"ratios": ratios, "reason": reason, "ratio_note": note}
-    )
+def ratio_document(status: Status, **ratios: float) -> BenchmarkMetrics:
+    return benchmark(1, status=status).model_copy(update={"ratios": ratios})
 
 
 def test_the_ratio_check_has_the_threshold_of_the_benchmark_step() -> None:
-    good = ratio_document(Status.PASS, None, at=MINIMUM_RATIO, above=1.2)
-    slow = ratio_document(Status.PARTIAL, None, below=0.79, above=1.2)
-    alone = ratio_document(Status.PASS, None)
+    good = ratio_document(Status.PASS, at=MINIMUM_RATIO, above=1.2)
+    slow = ratio_document(Status.PARTIAL, below=0.79, above=1.2)
+    alone = ratio_document(Status.PASS)
     states = [judge_ratio(item, past(item), CheckSettings()).state for item in (good, slow, alone)]
     assert states == [CheckState.OK, CheckState.ALERT, CheckState.NOT_APPLICABLE]
 
 
 def test_a_ratio_is_missing_because_base_failed_and_not_because_it_was_not_measured() -> None:
-    alone = ratio_document(Status.PASS, None)
+    alone = ratio_document(Status.PASS)
     failed = alone.model_copy(
         update={"base_performance": Performance(status=Status.FAIL, profiles_passed="0/1")}
     )
@@ -335,12 +329,11 @@ def test_a_ratio_is_missing_because_base_failed_and_not_because_it_was_not_measu
     assert said[1].endswith("no profile passed on both stacks (0/0 on full, 0/1 on base)")
 
 
-def test_a_benchmark_blamed_for_its_ratio_alone_is_told_from_one_with_other_doubts() -> None:
-    slow = too_slow({"p": 0.7})[0]
-    assert only_too_slow(ratio_document(Status.PARTIAL, slow, p=0.7))
-    assert only_too_slow(ratio_document(Status.PARTIAL, f"{slow}; servers differ", "servers differ", p=0.7))
-    assert not only_too_slow(ratio_document(Status.PARTIAL, f"{slow}; not measured: x", p=0.7))
-    assert not only_too_slow(ratio_document(Status.PARTIAL, "not measured: x", p=0.9))
+@pytest.mark.parametrize("stack", [Stack.FULL, Stack.REDUCED])
+def test_the_ratio_check_names_the_stack_that_was_measured(stack: Stack) -> None:
+    document = ratio_document(Status.PASS, p=0.9).model_copy(update={"stack": stack})
+    text = judge_ratio(document, past(document), CheckSettings()).text
+    assert text == f"smallest {stack}/base ratio 0.900"
 
 
 # vLLM 0.24 with SmolLM2-135M on an H200, 256 tokens in and 128 out, 100 requests: output tokens per second,
@@ -355,7 +348,7 @@ def test_real_figures_of_a_stack_with_flaggems_are_an_alert_in_every_metric_and_
     outcome = outcome_of(benchmark(9, figures=FLAGGEMS), *history)
     assert [figure.state for figure in outcome.figures] == [CheckState.ALERT] * 3
     ratio = FLAGGEMS["throughput_tok_s"] / GRAPHS["throughput_tok_s"]
-    slow = ratio_document(Status.PARTIAL, None, None, **{PROFILE: ratio})
+    slow = ratio_document(Status.PARTIAL, **{PROFILE: ratio})
     assert "0.193 of base's throughput" in judge_ratio(slow, past(slow), CheckSettings()).text
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flagrelease_assets.contracts import EnvVerification, InstallStatus
+from flagrelease_assets.contracts.benchmark import BenchmarkDoubt, DoubtKind
 from flagrelease_assets.contracts.checks import Finding
 from flagrelease_assets.contracts.common import Component, Status
 from flagrelease_assets.contracts.install import PackageResult
@@ -145,11 +146,12 @@ def test_a_missing_measurement_stays_a_finding(step: str) -> None:
 def test_a_ratio_below_its_threshold_is_waived_by_the_name_of_its_check() -> None:
     slow = documents()["benchmark_metrics"]
     assert slow is not None
-    reason = "p: 0.700 of base's throughput, at least 0.80 is asked"
-    slow = slow.model_copy(update={"status": Status.PARTIAL, "reason": reason, "ratios": {"p": 0.7}})
+    doubts = [BenchmarkDoubt(kind=DoubtKind.TOO_SLOW, text="p: 0.700 of base's throughput")]
+    slow = slow.model_copy(update={"status": Status.PARTIAL, "doubts": doubts})
     waived = verdict_of([waiver(check="full_base_ratio")], benchmark_metrics=slow)
     assert (waived.status, waived.without_waivers) == (Status.PASS, Status.PARTIAL)
-    unreached = slow.model_copy(update={"reason": f"{reason}; not measured: q"})
+    more = [*doubts, BenchmarkDoubt(kind=DoubtKind.PROFILE_NOT_MEASURED, text="not measured: q")]
+    unreached = slow.model_copy(update={"doubts": more})
     assert verdict_of([waiver(check="full_base_ratio")], benchmark_metrics=unreached).status == Status.PARTIAL
 
 
