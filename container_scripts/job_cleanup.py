@@ -13,12 +13,16 @@ import time
 from typing import Collection, Iterator, List, NamedTuple, Optional
 
 from container_scripts.document import Document
+from container_scripts.engine_caches import CACHES
 from container_scripts.job_files import Job, JobDirectory
 from container_scripts.lost_jobs import CANCEL_GRACE_S, bury, is_supervised, look
 from container_scripts.processes import KILL_LIMIT_S, ProcessId, boot_time, send_signal
 
 KEPT_RUNS = 50
 """Run folders that stay in a worker, the newest; a run that still lives stays whatever its age."""
+
+KEPT_CACHES = 3
+"""Runs whose engine caches stay in a worker, the newest: they are large, and no other release uses them."""
 
 PRUNED_AT_ONCE = 20
 OVERDUE_S = 120.0
@@ -51,10 +55,17 @@ def end_orphans(work_root: str, dead_runs: Collection[str]) -> List[Document]:
 
 
 def prune(work_root: str, living_runs: Collection[str], keep: int = KEPT_RUNS) -> int:
-    """Remove the oldest run folders over ``keep``, at most PRUNED_AT_ONCE; return how many went."""
-    runs = os.path.join(work_root, "runs")
+    """Remove the oldest run folders over ``keep``, at most PRUNED_AT_ONCE; return how many went.
+
+    Of the engines' caches those of KEPT_CACHES runs stay, and of every run that is not over.
+    """
     kept = {*living_runs, *(run_id for run_id, _ in _unfinished(work_root))}
-    old = [entry for entry in _newest_first(runs)[keep:] if entry.name not in kept]
+    _remove_old(os.path.join(work_root, CACHES), kept, KEPT_CACHES)
+    return _remove_old(os.path.join(work_root, "runs"), kept, keep)
+
+
+def _remove_old(folder: str, kept: Collection[str], keep: int) -> int:
+    old = [entry for entry in _newest_first(folder)[keep:] if entry.name not in kept]
     removed = 0
     for entry in old[-PRUNED_AT_ONCE:]:
         shutil.rmtree(entry.path, ignore_errors=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 if not __package__:  # run as a file: make this folder importable as the package it is
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-from container_scripts import failure_likeness, group_testing
+from container_scripts import engine_caches, failure_likeness, group_testing
 from container_scripts.commands import run_command
 from container_scripts.document import Document, run_program
 from container_scripts.failure_likeness import Behaviour
@@ -30,8 +31,6 @@ NAMED_IN_TRIALS = 8
 """A trial names its operators, or those left out, up to so many; beyond that it counts them."""
 
 LISTING_TIMEOUT_S = 300.0
-CACHE_VARIABLES = ("FLAGGEMS_CACHE_DIR", "VLLM_CACHE_ROOT")
-"""Caches that engines at the same time, or with other operators, must not share."""
 
 
 @dataclass(frozen=True)
@@ -120,9 +119,11 @@ class Probes:
         argv = [sys.executable, program, *self._case.arguments, "--output", result]
         if arguments.program == "test_serve_mode":
             argv += ["--log", os.path.join(folder, "server.log")]
-        environment = {name: os.path.join(folder, name.lower()) for name in CACHE_VARIABLES}
+        environment = engine_caches.caches_in(folder)
         environment[arguments.variable] = self.value_for(group)
         ended = run_command(argv, arguments.probe_timeout, cwd=folder, env=environment)
+        for cache in engine_caches.caches_in(folder).values():  # nobody reads it again, and it is large
+            shutil.rmtree(cache, ignore_errors=True)
         document = load_document(result)
         seen = failure_likeness.read_behaviour(
             document, ended.output + _server_log(folder), ended.code, ended.timed_out, self._case.base

@@ -14,7 +14,8 @@ import pytest
 
 from container_scripts import device_lock as records
 from container_scripts import job_cleanup
-from container_scripts.job_cleanup import KEPT_RUNS, end_orphans, prune
+from container_scripts.engine_caches import CACHES
+from container_scripts.job_cleanup import KEPT_CACHES, KEPT_RUNS, end_orphans, prune
 from container_scripts.job_files import JobDirectory
 from container_scripts.processes import ProcessId, is_alive
 from flagrelease_assets.workers import device_lock
@@ -235,6 +236,20 @@ def test_folders_of_old_runs_go_and_those_of_living_ones_stay(
     assert not {"old-000", "old-004"} & left
     end_orphans(local_worker.work_root, ["living"])
     assert left_of(handle.run_token) == []
+
+
+def test_caches_of_old_runs_go_long_before_their_folders_and_those_of_living_runs_stay(
+    local_worker: LocalWorker,
+) -> None:
+    caches = Path(local_worker.work_root, CACHES)
+    for number, name in enumerate(["living", "old", *(f"new-{one}" for one in range(KEPT_CACHES))]):
+        (caches / name / "stack").mkdir(parents=True)
+        os.utime(caches / name, (1000 + number, 1000 + number))
+    assert prune(local_worker.work_root, ["living"]) == 0, "caches are not counted as runs"
+    assert {entry.name for entry in caches.iterdir()} == {
+        "living",
+        *(f"new-{one}" for one in range(KEPT_CACHES)),
+    }
 
 
 def test_a_dead_run_of_an_installation_with_a_work_root_of_its_own_is_cleaned_up_there(

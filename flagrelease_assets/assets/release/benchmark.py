@@ -18,7 +18,7 @@ from flagrelease_assets.assets.release.phases import (
     SERVER_LOG,
     RunPlan,
     engine_arguments,
-    run_environment,
+    job_environment,
 )
 from flagrelease_assets.assets.release.scope import StepScope
 from flagrelease_assets.assets.release.step import Blocker, Step, Upstream, blocked_by_absent
@@ -130,7 +130,7 @@ def _measure(scope: StepScope, plan: RunPlan) -> JobReport[BenchmarkRun]:
         idle_s=timeouts.benchmark_idle,
         logs=(SERVER_LOG,),
         activity_paths=("{job_dir}/profiles",),
-        env=run_environment(scope, plan),
+        env=job_environment(scope, plan),
         env_unset=plan.stack.absent,
         inputs={"profiles.json": json.dumps([profile.model_dump(mode="json") for profile in profiles])},
     )

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from flagrelease_assets.assets.release.budget import offline_deadline, search_deadline, serve_deadline
 from flagrelease_assets.assets.release.phases import (
     RunPlan,
+    job_environment,
     offline_arguments,
-    run_environment,
     run_phase,
     serve_arguments,
 )
@@ -104,7 +104,7 @@ def search_operators(scope: StepScope, question: Question) -> Found:
         deadline_s=search_deadline(scope.timeouts, settings.total),
         uses_devices=True,
         idle_s=search_deadline(scope.timeouts, 0),
-        env=run_environment(scope, question.plan),
+        env=job_environment(scope, question.plan),
         env_unset=question.plan.stack.absent,
         inputs={"case.json": json.dumps(case)},
         activity_paths=("{job_dir}/engines",),

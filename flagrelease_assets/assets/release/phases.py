@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from container_scripts.engine_caches import caches_of_stack
 from flagrelease_assets.assets.release.budget import offline_deadline, serve_deadline
 from flagrelease_assets.assets.release.engine_arguments import as_assignments
 from flagrelease_assets.assets.release.job_report import JobReport
@@ -79,7 +80,7 @@ def run_offline(scope: StepScope, plan: RunPlan) -> JobReport[PhaseDocument]:
         deadline_s=offline_deadline(scope.timeouts),
         uses_devices=True,
         idle_s=scope.timeouts.startup_idle,
-        env=run_environment(scope, plan),
+        env=job_environment(scope, plan),
         env_unset=plan.stack.absent,
     )
 
@@ -95,7 +96,7 @@ def run_serve(scope: StepScope, plan: RunPlan) -> JobReport[PhaseDocument]:
         deadline_s=serve_deadline(timeouts),
         uses_devices=True,
         idle_s=timeouts.serve_idle,
-        env=run_environment(scope, plan),
+        env=job_environment(scope, plan),
         env_unset=plan.stack.absent,
         logs=(SERVER_LOG,),
     )
@@ -138,6 +139,13 @@ def engine_arguments(scope: StepScope, plan: RunPlan) -> list[str]:
 def run_environment(scope: StepScope, plan: RunPlan) -> dict[str, str]:
     """Return the variables of one run: the vendor's, the worker's, then the stack's, which win."""
     return {**scope.worker_environment, **plan.stack.variables}
+
+
+def job_environment(scope: StepScope, plan: RunPlan) -> dict[str, str]:
+    """Return the variables of a run's job: the run's, and caches that no other stack or release has."""
+    variables = run_environment(scope, plan)
+    caches = caches_of_stack(scope.worker.work_root, scope.run_id, plan.stack.flags, variables)
+    return {**variables, **caches}
 
 
 def _model_arguments(plan: RunPlan) -> Iterable[str]:
