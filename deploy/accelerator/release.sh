@@ -5,8 +5,9 @@ set -u
 mode=$1; here=$(cd "$(dirname "$0")" && pwd); out=/tmp/out
 mkdir -p $out; exec > $out/drive-"$mode".log 2>&1
 t0=$(date +%s); say() { echo "[$(( $(date +%s) - t0 )) s] $*"; }
+say "PYTHONDONTWRITEBYTECODE=${PYTHONDONTWRITEBYTECODE:-}"; unset PYTHONDONTWRITEBYTECODE # every engine imports torch twice
 SYS=$(python3 -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
-(find "$SYS"/torch "$SYS"/triton "$SYS"/nvidia "$SYS"/transformers -type f -exec cat {} + > /dev/null &) # into the page cache
+(python3 -m compileall -q -j 8 "$SYS"/{torch,triton,transformers,sympy} > /dev/null 2>&1; say "bytecode of the image's packages") &
 bash "$here"/unpack.sh; cp "$here"/*.whl /tmp/wheelhouse/ 2>/dev/null; say unpacked
 P=$(/tmp/worker/bin/python -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')
 cp "$here"/tuner_cap.py "$P"/fl_tuner_cap.py; echo 'import fl_tuner_cap' > "$P"/fl_tuner_cap.pth

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,16 @@ import pytest
 from pydantic import TypeAdapter
 
 from container_scripts.diff_analysis import analyse
-from flagrelease_assets.contracts import STEP_DOCUMENTS, DiffAnalysis, InstallStatus, StepDocument
+from flagrelease_assets.contracts import (
+    STEP_DOCUMENTS,
+    BenchmarkMetrics,
+    DiffAnalysis,
+    InstallStatus,
+    StepDocument,
+)
 
 EVIDENCE = Path(__file__).parents[3] / "docs" / "evidence"
+FULL_SIZES = [(256, 128, 100), (4096, 128, 100), (256, 1024, 100), (4096, 1024, 100), (1024, 512, 500)]
 KEPT = sorted(EVIDENCE.rglob("*.json"))
 
 
@@ -50,6 +58,55 @@ def test_the_product_named_the_operator_by_itself_and_recommended_only_what_it_s
     assert (search.guilty, search.verified, search.starts) == ([["mul"]], True, 21)
     assert reduced.works
     assert reduced.flags[search.variable] == "mul"
+
+
+def test_an_operator_found_before_is_tried_first_and_proven_again() -> None:
+    diff = document(EVIDENCE / "h100-graphs" / "diff_analysis.json")
+    assert isinstance(diff, DiffAnalysis)
+    assert (diff.conclusion, diff.multichip_component) == ("OUTPUT_DIVERGENCE", "FlagGems")
+    search = diff.operator_search
+    assert search is not None
+    assert (search.guilty, search.verified, search.starts) == ([["mul"]], True, 3)
+    assert {trial.operators_on: trial.outcome for trial in search.trials} == {
+        0: "PASS",
+        1: "SAME",
+        search.operators - 1: "PASS",
+    }
+
+
+def test_a_reduced_stack_that_answers_nonsense_when_served_is_not_recommended_whatever_it_does_offline() -> (
+    None
+):
+    graphs = EVIDENCE / "h100-graphs"
+    diff = document(graphs / "diff_analysis.json")
+    assert isinstance(diff, DiffAnalysis)
+    assert diff.reduced_stack is not None
+    assert (diff.reduced_stack.works, diff.recommended_stack) == (False, "base")
+    divergences = (diff.reduced_stack.agreement or {})["first_divergences"]
+    assert {one["phase"] for one in divergences if one["kind"] != "near_tie"} == {"serve"}
+
+
+def test_the_graphs_of_the_refused_stack_were_those_that_the_full_stack_had_compiled() -> None:
+    logs = EVIDENCE / "h100-graphs" / "logs"
+    saved, loaded = (
+        re.search(rf"{words} .*torch_aot_compile/(\w+)", (logs / name).read_text())
+        for words, name in (
+            ("saved AOT compiled function to", "run-b-serve-compilation.log"),
+            ("Directly load AOT compilation from path", "reduced-serve-compilation.log"),
+        )
+    )
+    assert saved is not None
+    assert loaded is not None
+    assert saved.group(1) == loaded.group(1)
+
+
+def test_all_five_profiles_of_base_were_measured_at_full_size() -> None:
+    benchmark = document(EVIDENCE / "h100-graphs" / "benchmark_metrics.json")
+    assert isinstance(benchmark, BenchmarkMetrics)
+    measured = benchmark.performance.profiles
+    assert [profile.status for profile in measured] == ["PASS"] * 5
+    assert [(one.input_len, one.output_len, one.num_prompts) for one in measured] == FULL_SIZES
+    assert [one.metrics["total_output_tokens"] for one in measured] == [out * n for _, out, n in FULL_SIZES]
 
 
 def test_an_installation_without_any_index_proved_what_the_image_brought() -> None:
