@@ -22,7 +22,13 @@ from container_scripts.error_layers import classify_failure
 from container_scripts.error_records import Classification, RawFailure, record
 from container_scripts.error_vocabulary import MULTICHIP_COMPONENTS, PLUGIN, UNKNOWN
 from container_scripts.failure_likeness import OUTPUT_CATEGORIES
-from container_scripts.output_agreement import THRESHOLD_NAT, Agreement, compare_phases, not_compared
+from container_scripts.output_agreement import (
+    THRESHOLD_NAT,
+    Agreement,
+    compare_phases,
+    modes_apart,
+    not_compared,
+)
 from container_scripts.run_documents import (
     Run,
     comparable_outputs,
@@ -171,12 +177,9 @@ def _both_pass(a: Run, b: Run, threshold_nat: float) -> Conclusion:
 
 def _agreement(a: Run, b: Run, threshold_nat: float) -> Agreement:
     """Return how the outputs agree; those of two execution modes are never compared."""
-    modes = (execution_of(a), execution_of(b))
-    if None not in modes and modes[0] != modes[1]:
-        said = (
-            f"base ran in {modes[0]} mode and full in {modes[1]} mode; outputs are compared within one mode"
-        )
-        return not_compared(said, threshold_nat)
+    apart = modes_apart(execution_of(a), execution_of(b))
+    if apart:
+        return not_compared(apart, threshold_nat)
     return compare_phases(comparable_outputs(a, b), threshold_nat)
 
 

@@ -16,8 +16,8 @@ from typing import Any, List, Mapping, Optional, Sequence
 from container_scripts.error_identity import same_error
 from container_scripts.error_layers import classify_failure
 from container_scripts.error_records import RawFailure
-from container_scripts.output_agreement import compare_outputs
-from container_scripts.run_documents import outputs_of, read_run
+from container_scripts.output_agreement import compare_outputs, modes_apart
+from container_scripts.run_documents import execution_of, outputs_of, read_run
 
 WORKS = "WORKS"
 WRONG_OUTPUTS = "WRONG_OUTPUTS"
@@ -36,6 +36,14 @@ class Behaviour:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class Reference:
+    """What runs are held against: the base's outputs of a phase, and its execution mode if it said one."""
+
+    outputs: Sequence[Mapping[str, Any]]
+    execution: Optional[str] = None
+
+
 def fails_alike(one: Behaviour, other: Behaviour) -> bool:
     """Return whether two failures are the same one: wrong outputs both, or the same error."""
     if one.kind != other.kind:
@@ -49,22 +57,30 @@ def behaviour_of_failure(category: Optional[str], cause: str) -> Behaviour:
 
 
 def behaviour_of_outputs(
-    base: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]]
+    base: Reference, outputs: Sequence[Mapping[str, Any]], execution: Optional[str] = None
 ) -> Behaviour:
-    """Return what a run that ended well did, by its outputs for the prompts that ``base`` holds."""
-    asked = {output.get("prompt_id") for output in base}
-    agreement = compare_outputs(base, [output for output in outputs if output.get("prompt_id") in asked])
+    """Return what a run that ended well did, by its outputs for the prompts that ``base`` holds.
+
+    Outputs of another execution mode than the base's show nothing.
+    """
+    apart = modes_apart(base.execution, execution, "this run")
+    if apart:
+        return Behaviour(UNCLEAR, apart)
+    asked = {output.get("prompt_id") for output in base.outputs}
+    agreement = compare_outputs(
+        base.outputs, [output for output in outputs if output.get("prompt_id") in asked]
+    )
     kinds = {"AGREE": WORKS, "DIVERGE": WRONG_OUTPUTS}
     return Behaviour(kinds.get(agreement.verdict, UNCLEAR), agreement.reason)
 
 
 def read_behaviour(
-    document: Any, log: str, exit_code: Optional[int], timed_out: bool, base: Sequence[Mapping[str, Any]]
+    document: Any, log: str, exit_code: Optional[int], timed_out: bool, base: Reference
 ) -> Behaviour:
     """Return what one run of a phase program did; ``document`` is what it left, None if nothing."""
     run = read_run(document, "probe")
     if run.status == "PASS":
-        return behaviour_of_outputs(base, outputs_of(run))
+        return behaviour_of_outputs(base, outputs_of(run), execution_of(run))
     failures: List[RawFailure] = list(run.failures)
     said = failures[0] if failures else None
     found = classify_failure(

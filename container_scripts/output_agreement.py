@@ -121,6 +121,13 @@ def compare_phases(
     )
 
 
+def modes_apart(base: Optional[str], other: Optional[str], name: str = "full") -> Optional[str]:
+    """Return why outputs of two execution modes are not compared; None for one mode, or an unsaid one."""
+    if None in (base, other) or base == other:
+        return None
+    return f"base ran in {base} mode and {name} in {other} mode; outputs are compared within one mode"
+
+
 def not_compared(reason: str, threshold_nat: float = THRESHOLD_NAT) -> Agreement:
     """Return the agreement of outputs that must not be compared, and why."""
     return Agreement(0, 0, 0, 0, 0, (), threshold_nat, None, 0, "NOT_COMPARABLE", reason)

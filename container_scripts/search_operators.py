@@ -16,14 +16,14 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 if not __package__:  # run as a file: make this folder importable as the package it is
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 from container_scripts import engine_caches, failure_likeness, group_testing
 from container_scripts.commands import run_command
 from container_scripts.document import Document, run_program
-from container_scripts.failure_likeness import Behaviour
+from container_scripts.failure_likeness import Behaviour, Reference
 from container_scripts.group_testing import Group, OutOfTests
 from container_scripts.run_documents import load_document
 
@@ -37,12 +37,12 @@ LISTING_TIMEOUT_S = 300.0
 class Case:
     """What is known before the search.
 
-    ``base`` are the base's outputs, ``failure`` is what the full stack did, ``arguments`` are those of the
-    program that starts an engine, ``ran`` are operators that were seen running, ``suspects`` were guilty
-    before, ``kept`` are names that may not be switched off (the plugin dispatches them itself).
+    ``base`` are the base's outputs and their mode, ``failure`` is what the full stack did, ``arguments`` are
+    those of the program that starts an engine, ``ran`` are operators that were seen running, ``suspects``
+    were guilty before, ``kept`` are names that may not be switched off (the plugin dispatches them itself).
     """
 
-    base: Sequence[Mapping[str, Any]]
+    base: Reference
     failure: Behaviour
     arguments: Sequence[str]
     ran: Sequence[str] = ()
@@ -55,7 +55,7 @@ class Case:
         content = load_document(path)
         try:
             return cls(
-                content["base"],
+                Reference(content["base"], content.get("execution")),
                 Behaviour(**content["failure"]),
                 content["arguments"],
                 *(content.get(key, ()) for key in ("ran", "suspects", "kept")),

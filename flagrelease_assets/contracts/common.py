@@ -20,6 +20,8 @@ from flagrelease_assets.contracts.worker import WorkerIdentity
 SCHEMA_VERSION = 1
 
 PhaseName = Literal["offline", "serve"]
+IN_PHASE: dict[PhaseName, str] = {"offline": "offline", "serve": "when serving"}
+"""Each phase as a sentence says that something happens in it."""
 PhaseStatus = Literal["PASS", "FAIL", "SKIPPED"]
 JobStatus = Literal["PASS", "PARTIAL", "FAIL", "SKIPPED", "TIMEOUT"]
 Layer = Literal["0", "1", "2", "3", "4", "X"]

@@ -71,7 +71,22 @@ class DiffAnalysis(StepDocument):
     arms: list[ArmResult] = Field([], description="Parts of the full stack that were run to find the fault.")
     log_component: str | None = Field(None, description="What the logs alone say, beside the arms.")
     operator_search: OperatorSearch | None = Field(None, description="Where FlagGems is what fails.")
+    further_search: OperatorSearch | None = Field(
+        None,
+        description="The search in the other phase, where the full stack without the first search's "
+        "operators still failed.",
+    )
     reduced_stack: ReducedStack | None = Field(None, description="The full stack without the guilty.")
+
+    @property
+    def searches(self) -> list[OperatorSearch]:
+        """The searches for guilty operators, in order."""
+        return [search for search in (self.operator_search, self.further_search) if search]
+
+    @property
+    def guilty_operators(self) -> list[str]:
+        """Every operator that a search found guilty."""
+        return [name for search in self.searches for name in search.names]
 
     def essence(self) -> dict[str, Any]:
         """Return what the recommendation depends on."""

@@ -39,6 +39,12 @@ class PhaseDocument(JobResult):
         return "PASS" if self.status == "PASS" else "FAIL"
 
     @property
+    def execution(self) -> str | None:
+        """How the model was executed (eager, compiled, graphs), None if the engine did not say."""
+        mode = self.effective_config.get("execution")
+        return mode if isinstance(mode, str) else None
+
+    @property
     def sample(self) -> str | None:
         """The first text that the model produced, for a reader."""
         for item in [*self.outputs, *self.requests]:
@@ -101,8 +107,7 @@ class ModelRun(StepDocument):
     def execution(self) -> str | None:
         """How the model was executed (eager, compiled, graphs), None if no phase says."""
         phases = [phase for phase in (self.phase_a_offline, self.phase_b_serve) if phase]
-        modes = [phase.effective_config.get("execution") for phase in phases]
-        return next((mode for mode in modes if isinstance(mode, str)), None)
+        return next((phase.execution for phase in phases if phase.execution), None)
 
     def phase(self, name: PhaseName) -> PhaseDocument | None:
         """The document of a phase, if it left one."""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from flagrelease_assets.contracts.common import Document, JobResult
+from flagrelease_assets.contracts.common import Document, JobResult, PhaseName
 from flagrelease_assets.contracts.model_run import PhaseDocument
 
 
@@ -29,8 +29,13 @@ class OperatorSearch(Document):
 
     status: str
     reason: str = ""
+    phase: PhaseName | None = Field(
+        None, description="Phase in which its engines were started; null in older results."
+    )
     operators: int = Field(0, description="Operators that could be switched on and off.")
-    left_out_before: list[str] = Field([], description="Operators that the plugin leaves out by itself.")
+    left_out_before: list[str] = Field(
+        [], description="Operators that were left out already: by the plugin itself, or by an earlier search."
+    )
     guilty: list[list[str]] = Field([], description="Each guilty operator; several that fail only together.")
     among: list[str] = Field([], description="Where the search had to stop: the guilty one is among these.")
     verified: bool = Field(False, description="Each unit fails alone, and all but them work as base does.")

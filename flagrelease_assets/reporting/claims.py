@@ -18,7 +18,7 @@ from flagrelease_assets.contracts.model_run import PhaseDocument
 from flagrelease_assets.contracts.operator_search import ReducedStack
 from flagrelease_assets.reporting.documents import ReleaseDocuments
 from flagrelease_assets.reporting.facts import Fact, against_base, facts_of
-from flagrelease_assets.reporting.operators import search_summary
+from flagrelease_assets.reporting.operators import search_accounts
 from flagrelease_assets.reporting.text import byte_size, duration, value_text
 
 MISSING = "MISSING"
@@ -192,8 +192,8 @@ def _comparison(release: ReleaseDocuments) -> Claim:
             Fact("component", diff.multichip_component or "none named"),
             *(Fact("reason", reason) for reason in diff.reasons),
             *(Fact(f"arm {arm.arm}", f"{arm.verdict}: {arm.reason or 'as base'}") for arm in diff.arms),
-            *([Fact("operator search", search_summary(release))] if diff.operator_search else []),
-            *([Fact("stack without them", _reduced_words(diff.reduced_stack))] if diff.reduced_stack else []),
+            *(Fact("operator search", account.summary) for account in search_accounts(release)),
+            *([_reduced_fact(diff.reduced_stack)] if diff.reduced_stack else []),
             *([Fact("base against base", _control_words(diff.control))] if diff.control else []),
             *(Fact("Run A error", error) for error in (diff.run_a_error,) if error),
             *(Fact("Run B error", error) for error in (diff.run_b_error,) if error),
@@ -202,9 +202,10 @@ def _comparison(release: ReleaseDocuments) -> Claim:
     return _claim("diff_analysis", "Both runs answer alike", diff, facts)
 
 
-def _reduced_words(reduced: ReducedStack) -> str:
+def _reduced_fact(reduced: ReducedStack) -> Fact:
     works = "works" if reduced.works else "does not work"
-    return f"{works}: {reduced.conclusion}, {reduced.detail}"
+    without = ", ".join(reduced.operators_off)
+    return Fact(f"full stack without {without}", f"{works}: {reduced.conclusion}, {reduced.detail}")
 
 
 def _performance(release: ReleaseDocuments) -> Claim:

@@ -14,7 +14,7 @@ from flagrelease_assets.reporting.against_history import check_rows, waiver_line
 from flagrelease_assets.reporting.charts import performance_charts
 from flagrelease_assets.reporting.claims import claims
 from flagrelease_assets.reporting.documents import ReleaseDocuments
-from flagrelease_assets.reporting.operators import search_summary, trial_rows
+from flagrelease_assets.reporting.operators import search_accounts
 from flagrelease_assets.reporting.pages import render_page
 
 
@@ -49,8 +49,7 @@ def report_html(report: ReleaseReport, documents: Mapping[str, StepDocument]) ->
             "base_profiles": facts.profile_rows(base.profiles) if base else [],
             "charts": performance_charts(series),
             "series": list(series),
-            "search_summary": search_summary(release),
-            "trials": trial_rows(release),
+            "searches": search_accounts(release),
             "samples": facts.samples(release),
             "versions": facts.version_rows(release),
             "release_facts": facts.release_facts(release),

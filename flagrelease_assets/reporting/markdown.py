@@ -13,7 +13,7 @@ from flagrelease_assets.contracts import ReleaseReport, StepDocument
 from flagrelease_assets.reporting import facts
 from flagrelease_assets.reporting.against_history import check_rows, waiver_lines
 from flagrelease_assets.reporting.documents import ReleaseDocuments
-from flagrelease_assets.reporting.operators import search_summary, trial_rows
+from flagrelease_assets.reporting.operators import SearchAccount, search_accounts
 from flagrelease_assets.reporting.text import (
     ABSENT,
     clip,
@@ -154,13 +154,17 @@ def _stack(release: ReleaseDocuments) -> str:
 
 
 def _operators(release: ReleaseDocuments) -> str:
+    searches = [_search(account) for account in search_accounts(release)]
+    return _section("Guilty operators", "\n\n".join(searches)) if searches else ""
+
+
+def _search(account: SearchAccount) -> str:
     rows = [
         (str(row.number), row.operators, f"{MARKS[row.status]} {row.outcome}", row.time, row.reason)
-        for row in trial_rows(release)
+        for row in account.trials
     ]
-    said = escape(search_summary(release))
     head = ("Start", "Operators", "Outcome", "Time", "What was seen")
-    return _section("Guilty operators", "\n\n".join([said, table(head, rows)])) if said else ""
+    return "\n\n".join([escape(account.summary), *([table(head, rows)] if rows else [])])
 
 
 def _samples(release: ReleaseDocuments) -> str:

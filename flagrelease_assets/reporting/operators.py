@@ -1,4 +1,4 @@
-"""The search for guilty operators as rows and a sentence: what was tried, and what each engine start showed.
+"""The searches for guilty operators as sentences and rows: what was tried, what each engine start showed.
 
 Belongs here: words and rows for every form of the report.
 Does not belong here: what the search found (contracts), markup.
@@ -6,8 +6,10 @@ Does not belong here: what the search found (contracts), markup.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from flagrelease_assets.contracts.common import IN_PHASE
 from flagrelease_assets.contracts.operator_search import OperatorSearch, OperatorTrial
 from flagrelease_assets.reporting.documents import ReleaseDocuments
 from flagrelease_assets.reporting.text import duration
@@ -31,16 +33,29 @@ class TrialRow:
     reason: str
 
 
-def search_of(release: ReleaseDocuments) -> OperatorSearch | None:
-    """Return the search of a release, if there was one."""
-    return release.diff.operator_search if release.diff else None
+@dataclass(frozen=True)
+class SearchAccount:
+    """One search as a reader sees it: what it found, and every engine start in order."""
+
+    summary: str
+    trials: tuple[TrialRow, ...]
 
 
-def search_summary(release: ReleaseDocuments) -> str:
-    """Return in a sentence or two what the search found; "" if there was none."""
-    search = search_of(release)
-    if search is None:
-        return ""
+def search_accounts(release: ReleaseDocuments) -> list[SearchAccount]:
+    """Return the searches of a release, in order; none if nothing was searched for."""
+    accounts: list[SearchAccount] = []
+    guilty: list[str] = []
+    for search in release.diff.searches if release.diff else []:
+        trials = tuple(_row(trial, search) for trial in search.trials)
+        accounts.append(SearchAccount(_summary(search, guilty), trials))
+        guilty += search.names
+    return accounts
+
+
+def _summary(search: OperatorSearch, without: Sequence[str]) -> str:
+    """Return in a few sentences what a search found; ``without`` are those that an earlier one found."""
+    left_out = f", without {', '.join(without)}" if without else ""
+    where = f"Searched {IN_PHASE[search.phase]}{left_out}. " if search.phase else ""
     took = f"{search.starts} engine starts{_against_bound(search)}, {duration(search.seconds or None)}."
     if not search.names:
         named = "No operator is named"
@@ -48,7 +63,7 @@ def search_summary(release: ReleaseDocuments) -> str:
         named = f"Guilty, proven both ways: {search.in_words}"
     else:
         named = f"Guilty, not proven both ways: {search.in_words}"
-    return f"{named}. Of {search.operators} operators; {took}"
+    return f"{where}{named}. Of {search.operators} operators; {took}"
 
 
 def _against_bound(search: OperatorSearch) -> str:
@@ -59,23 +74,16 @@ def _against_bound(search: OperatorSearch) -> str:
     return f" (at most {search.starts_bound})"
 
 
-def trial_rows(release: ReleaseDocuments) -> list[TrialRow]:
-    """Return every engine start of the search, in order."""
-    search = search_of(release)
-    if search is None:
-        return []
+def _row(trial: OperatorTrial, search: OperatorSearch) -> TrialRow:
     marks = {"PASS": "PASS", "SAME": "FAIL", "OTHER": "SKIPPED"}
-    return [
-        TrialRow(
-            trial.number,
-            _operators(trial, search.operators),
-            marks[trial.outcome],
-            OUTCOMES[trial.outcome],
-            duration(trial.seconds or None),
-            trial.reason,
-        )
-        for trial in search.trials
-    ]
+    return TrialRow(
+        trial.number,
+        _operators(trial, search.operators),
+        marks[trial.outcome],
+        OUTCOMES[trial.outcome],
+        duration(trial.seconds or None),
+        trial.reason,
+    )
 
 
 def _operators(trial: OperatorTrial, total: int) -> str:

@@ -30,6 +30,24 @@ FOUND = {
     "without_guilty": OFFLINE["full"],
 }
 
+FURTHER = {
+    **FOUND,
+    "guilty": [["exp"]],
+    "value": "exp,mul,index_put",
+    "left_out_before": ["mul", "index_put"],
+    "starts": 9,
+    "without_guilty": SERVE["full"],
+    "_environment": {"VLLM_FL_FLAGOS_BLACKLIST": "mul,index_put"},
+}
+NONSENSE = {
+    **SERVE["full"],
+    "status": "FAIL",
+    "error": "1 of 1 answers are degenerate",
+    "category": "empty_or_garbled",
+    "requests": [{"kind": "chat", "http_status": 200, "text": "!!!!!!!!!!!!"}],
+    "checks": {**SERVE["full"]["checks"], "not_degenerate": {"ok": False, "detail": "1 of 1"}},
+}
+
 
 @pytest.fixture
 def nvidia(rig: Rig) -> Rig:
@@ -51,6 +69,17 @@ def answers(**changes: Any) -> dict[str, Any]:
         "search_operators": FOUND,
         **changes,
     }
+
+
+def nonsense_when_serving(further: dict[str, Any]) -> dict[str, Any]:
+    """Return the answers where the stack without `mul` serves nonsense, and what is found then."""
+    offline = answers()["run_offline_inference"]
+    proven = {**OFFLINE["full"], "_environment": {"VLLM_FL_FLAGOS_BLACKLIST": "exp,mul,index_put"}}
+    return answers(
+        run_offline_inference={**offline, "reduced": proven},
+        test_serve_mode={**SERVE, "reduced": NONSENSE},
+        search_operators={"default": FOUND, "operator-search-serve": further},
+    )
 
 
 def test_the_largest_stack_that_was_proven_is_recommended_and_measured_beside_base(nvidia: Rig) -> None:
@@ -91,13 +120,58 @@ def test_a_reduced_stack_that_is_not_wholly_measured_beside_base_is_not_called_f
 
 def test_a_reduced_stack_that_cannot_serve_is_not_recommended(nvidia: Rig) -> None:
     failed = {"status": "FAIL", "phase": "serve", "error": "RuntimeError: device lost"}
-    nvidia.answer(answers(test_serve_mode={**SERVE, "reduced": failed}))
+    acquitted = {"status": "PARTIAL", "reason": "they are not what makes it fail", "starts": 1}
+    nvidia.answer({**nonsense_when_serving(acquitted), "test_serve_mode": {**SERVE, "reduced": failed}})
     nvidia.run(vendor="nvidia")
     diff = nvidia.document(DiffAnalysis, "diff_analysis", "nvidia")
     assert diff.reduced_stack is not None
     assert not diff.reduced_stack.works
     assert diff.recommended_stack == Stack.BASE
-    assert any("does not serve" in reason for reason in diff.reasons)
+    assert any("without mul does not work when serving" in reason for reason in diff.reasons)
+
+
+def test_what_is_guilty_when_serving_is_left_out_too_and_the_stack_without_both_is_recommended(
+    nvidia: Rig,
+) -> None:
+    nvidia.answer(nonsense_when_serving(FURTHER))
+    result = nvidia.run(vendor="nvidia")
+    diff = nvidia.document(DiffAnalysis, "diff_analysis", "nvidia")
+    assert [(search.phase, search.names) for search in diff.searches] == [
+        ("offline", ["mul"]),
+        ("serve", ["exp"]),
+    ]
+    assert diff.reduced_stack is not None
+    assert (diff.reduced_stack.works, diff.reduced_stack.operators_off) == (True, ["mul", "exp"])
+    recommended = nvidia.document(RecommendedStack, "recommended_stack", "nvidia")
+    assert (recommended.recommended_stack, recommended.operators_off) == (Stack.REDUCED, ["mul", "exp"])
+    assert recommended.reduced_flags["VLLM_FL_FLAGOS_BLACKLIST"] == "exp,mul,index_put"
+    assert nvidia.document(BenchmarkMetrics, "benchmark_metrics", "nvidia").flags == recommended.reduced_flags
+    assert result.report is not None
+    assert "mul, exp" in result.report.conclusion
+    logs = [log for job in diff.jobs for log in job.logs]
+    assert len(set(logs)) == len(logs), "no job overwrites the log of another"
+
+
+def test_both_are_suspected_by_the_next_release_each_where_it_is_not_left_out_already(nvidia: Rig) -> None:
+    nvidia.answer(nonsense_when_serving(FURTHER))
+    nvidia.run(vendor="nvidia")
+    nvidia.run(vendor="nvidia", force=["diff_analysis"])
+    said = [text.rpartition("suspects: ")[2] for _, text in nvidia.messages if "suspects: " in text]
+    assert said == ["mul, exp", "exp"]
+
+
+def test_a_further_search_that_had_to_stop_recommends_base_and_keeps_what_was_found(nvidia: Rig) -> None:
+    stopped = {"status": "PARTIAL", "reason": "stopped after 40 engine starts", "starts": 40}
+    nvidia.answer(nonsense_when_serving(stopped))
+    result = nvidia.run(vendor="nvidia")
+    diff = nvidia.document(DiffAnalysis, "diff_analysis", "nvidia")
+    assert (diff.recommended_stack, diff.multichip_component) == (Stack.BASE, "FlagGems")
+    assert diff.guilty_operators == ["mul"]
+    assert diff.reduced_stack is not None
+    assert (diff.reduced_stack.works, diff.reduced_stack.operators_off) == (False, ["mul"])
+    assert any("stopped after 40 engine starts" in reason for reason in diff.reasons)
+    assert result.report is not None
+    assert result.report.status == Status.PARTIAL
 
 
 def test_a_search_that_had_to_stop_recommends_base_and_says_how_far_it_came(nvidia: Rig) -> None:

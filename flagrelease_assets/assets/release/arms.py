@@ -20,7 +20,7 @@ from flagrelease_assets.contracts.install import InstallStatus
 from flagrelease_assets.contracts.model_run import ModelRun, PhaseDocument
 
 if TYPE_CHECKING:
-    from container_scripts.failure_likeness import Behaviour
+    from container_scripts.failure_likeness import Behaviour, Reference
 
 PLUGIN: Component = "vllm-plugin-FL"
 FLAGGEMS: Component = "FlagGems"
@@ -48,9 +48,9 @@ class Arm:
 
 @dataclass(frozen=True)
 class FailedRun:
-    """How the full stack failed: the base's outputs of the deciding phase, and what the full run did."""
+    """How the full stack failed: what base did in the deciding phase, and what the full run did."""
 
-    base: Sequence[Mapping[str, Any]]
+    base: Reference
     behaviour: Behaviour
 
 
@@ -152,23 +152,21 @@ def try_arm(scope: StepScope, plan: RunPlan, arm: Arm, phase: PhaseName, failed:
     )
 
 
-def failed_run(run_b: ModelRun, phase: PhaseName, base: Sequence[Mapping[str, Any]]) -> FailedRun:
-    """Return how a full run failed in a phase."""
+def failed_run(run_b: ModelRun, phase: PhaseName, base: Reference) -> FailedRun:
+    """Return how a run failed in a phase."""
     document = run_b.phase(phase)
     error = next((error for error in run_b.errors if error.phase == phase), None)
     return FailedRun(base, _behaviour(error, document, base))
 
 
-def _behaviour(
-    error: ErrorRecord | None, document: PhaseDocument | None, base: Sequence[Mapping[str, Any]]
-) -> Behaviour:
+def _behaviour(error: ErrorRecord | None, document: PhaseDocument | None, base: Reference) -> Behaviour:
     from container_scripts import failure_likeness  # brings the judgement of logs with it
 
     if error:
         return failure_likeness.behaviour_of_failure(error.category, error.cause)
     if document is None:
         return failure_likeness.Behaviour(failure_likeness.ERROR, "it left no result")
-    return failure_likeness.behaviour_of_outputs(base, outputs_of_phase(document))
+    return failure_likeness.behaviour_of_outputs(base, outputs_of_phase(document), document.execution)
 
 
 def arm_plan(run_a: ModelRun, scope: StepScope, arm: Arm, flagcx_path: str | None) -> RunPlan:

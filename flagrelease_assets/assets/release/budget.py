@@ -22,6 +22,9 @@ PROGRAM_OVERHEAD_SECONDS = 60.0
 MOST_ARMS = 3
 """Runs that take the full stack apart, at most (`arms.py`)."""
 
+MOST_SEARCHES = 2
+"""Searches for guilty operators, one in each phase (`reduction.py`); a run of the reduced stack follows."""
+
 BENCHMARKED_STACKS = 2
 """A recommended full stack is measured beside base."""
 
@@ -85,9 +88,10 @@ def release_budget(
         repeats: measurements of each profile.
         probes_s: limits in seconds of the vendors' tools that detection asks.
         retries: further attempts at a job that the harness failed.
-        search_s: limit in seconds of the search for guilty operators; 0 if there is none.
+        search_s: limit in seconds of one search for guilty operators; 0 if there is none.
     """
     offline, serve = offline_deadline(timeouts), serve_deadline(timeouts)
+    one_search = search_deadline(timeouts, search_s) + max(offline, serve) if search_s else 0.0
     once = {
         "install_status": timeouts.collect_environment(probes_s)
         + timeouts.probe_network
@@ -97,9 +101,7 @@ def release_budget(
         "model_snapshot": timeouts.model_total,
         "run_a_result": offline + serve,
         "run_b_result": offline + serve,
-        "diff_analysis": offline
-        + MOST_ARMS * max(offline, serve)
-        + (search_deadline(timeouts, search_s) + max(offline, serve) if search_s else 0.0),
+        "diff_analysis": offline + MOST_ARMS * max(offline, serve) + MOST_SEARCHES * one_search,
         "benchmark_metrics": BENCHMARKED_STACKS * benchmark_deadline(timeouts, profiles, repeats),
     }
     attempts = 1 + retries

@@ -1,14 +1,15 @@
 """`diff_analysis` and `recommended_stack`: what the two runs say together, and the stack that follows.
 
-Belongs here: the two steps. Does not belong here: the judgement of two runs
-(`container_scripts/diff_analysis.py`) and of statuses (`verdict.py`).
+Belongs here: the two steps, base against itself, the component at fault. Does not belong here: the
+judgement of two runs (`container_scripts/diff_analysis.py`) and of statuses (`verdict.py`), operators
+(`reduction.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Set
 from typing import Any
 
+from flagrelease_assets.assets.release.against_base import AgainstBase
 from flagrelease_assets.assets.release.arms import (
     FLAGGEMS,
     FLAGTREE,
@@ -27,69 +28,44 @@ from flagrelease_assets.assets.release.arms import (
     try_arm,
     unstable_prompts,
 )
-from flagrelease_assets.assets.release.operators import (
-    Question,
-    reduced_plan,
-    run_reduced,
-    search_operators,
-)
+from flagrelease_assets.assets.release.operators import Question
 from flagrelease_assets.assets.release.phases import run_phase
+from flagrelease_assets.assets.release.reduction import reduce_stack
 from flagrelease_assets.assets.release.scope import StepScope
 from flagrelease_assets.assets.release.stacks import StackEnvironment
 from flagrelease_assets.assets.release.step import Step, blocked_by_absent
 from flagrelease_assets.contracts import DiffAnalysis, InstallStatus, ModelRun, RecommendedStack
 from flagrelease_assets.contracts.common import PhaseName, Stack, Status
 from flagrelease_assets.contracts.comparison import ArmResult, ControlResult, DiffSummary, RunSummary
-from flagrelease_assets.contracts.operator_search import OperatorSearch, ReducedStack
 from flagrelease_assets.verdict import recommendation_status
 
 
 def _perform_diff(scope: StepScope) -> DiffAnalysis:
     run_a = scope.upstream_document("run_a_result", ModelRun)
     run_b = scope.upstream_document("run_b_result", ModelRun)
-    control = None
-    analysis = _analyse(run_a, run_b)
+    control, base = None, AgainstBase(run_a)
+    analysis = base.analyse(run_b)
     if analysis["conclusion"] == "OUTPUT_DIVERGENCE":
-        control = _control(scope, run_a, diverging_phase(analysis["agreement"]))
+        control = _control(scope, base, diverging_phase(analysis["agreement"]))
         if control.unstable_prompts:
-            analysis = _analyse(run_a, run_b, set(control.unstable_prompts))
+            base = AgainstBase(run_a, frozenset(control.unstable_prompts))
+            analysis = base.analyse(run_b)
     known = {name: analysis[name] for name in DiffAnalysis.model_fields if name in analysis}
     found: dict[str, Any] = {**known, "step": scope.step, "reason": analysis["detail"], "control": control}
     if control is not None and control.status == "FAIL":
         found["reasons"] = [*analysis["reasons"], f"no component is blamed: {control.reason}"]
     elif analysis["conclusion"] in ("OUTPUT_DIVERGENCE", "MULTICHIP_ERROR"):
-        found |= _blame(scope, run_a, run_b, analysis, set(control.unstable_prompts) if control else set())
+        found |= _blame(scope, base, run_b, analysis)
     return scope.document(DiffAnalysis, **found)
 
 
-def _analyse(run_a: ModelRun, run_b: ModelRun, unstable: Set[str] = frozenset()) -> dict[str, Any]:
-    """Return the analysis of the runs, without prompts on which the base disagrees with itself."""
-    from container_scripts.diff_analysis import analyse  # brings the judgement of logs with it
-
-    analysis = analyse(_without(run_a, unstable), _without(run_b, unstable))
-    if unstable:
-        left_out = f"not counted, because base disagrees with itself there: {', '.join(sorted(unstable))}"
-        analysis["reasons"] = [*analysis["reasons"], left_out]
-        if analysis["status"] == Status.PASS:  # what could not be compared is not proven
-            analysis["status"] = Status.PARTIAL
-    return analysis
-
-
-def _without(run: ModelRun, prompts: Set[str]) -> dict[str, Any]:
-    document = run.model_dump(mode="json")
-    for phase, key in (("phase_a_offline", "outputs"), ("phase_b_serve", "requests")):
-        if prompts and document[phase]:
-            kept = [output for output in document[phase][key] if output.get("prompt_id") not in prompts]
-            document[phase][key] = kept
-    return document
-
-
-def _control(scope: StepScope, run_a: ModelRun, phase: PhaseName) -> ControlResult:
+def _control(scope: StepScope, base: AgainstBase, phase: PhaseName) -> ControlResult:
     """Run base once more in the phase whose outputs diverge: control comes before blame."""
     scope.log("the outputs diverge: base runs once more, to know its own spread")
+    run_a = base.run_a
     plan = base_like_plan(run_a, scope, StackEnvironment.of_flags(Stack.BASE, run_a.flags), "control")
     report = run_phase(scope, plan, phase)
-    first = _base_outputs(run_a, phase, set())
+    first = base.reference(phase).outputs
     second = outputs_of_phase(report.document) if report.document and not report.error else []
     prompts = len({one.get("prompt_id") for one in first} & {one.get("prompt_id") for one in second})
     if not prompts:
@@ -101,12 +77,11 @@ def _control(scope: StepScope, run_a: ModelRun, phase: PhaseName) -> ControlResu
     )
 
 
-def _blame(
-    scope: StepScope, run_a: ModelRun, run_b: ModelRun, analysis: dict[str, Any], unstable: Set[str]
-) -> dict[str, Any]:
+def _blame(scope: StepScope, base: AgainstBase, run_b: ModelRun, analysis: dict[str, Any]) -> dict[str, Any]:
     """Find the component, and its operators if it is FlagGems; returns the document's fields that say so."""
+    run_a = base.run_a
     phase = deciding_phase(run_a, run_b, analysis["agreement"])
-    failed = failed_run(run_b, phase, _base_outputs(run_a, phase, unstable))
+    failed = failed_run(run_b, phase, base.reference(phase))
     results, culprit = _search_arms(scope, run_a, run_b, phase, failed)
     logs_say = analysis["multichip_component"]
     component, why = _component(logs_say, culprit)
@@ -116,7 +91,9 @@ def _blame(
         plan = base_like_plan(run_a, scope, StackEnvironment.of_flags(Stack.FULL, run_b.flags), "search")
         ran = run_b.stack_evidence.get(phase, {}).get("flaggems_record") or []
         question = Question(plan, phase, failed.base, failed.behaviour, ran)
-        found |= _search_operators(scope, question, run_a, run_b, said, unstable)
+        reduction = reduce_stack(scope, question, base, run_b)
+        found |= reduction.fields
+        said += reduction.said
     return {**found, "reasons": said}
 
 
@@ -137,64 +114,6 @@ def _search_arms(
             break
     verdicts = {arm.components: result.verdict for arm, result in zip(arms, results, strict=False)}
     return results, find_culprit(full, verdicts)
-
-
-def _search_operators(
-    scope: StepScope,
-    question: Question,
-    run_a: ModelRun,
-    run_b: ModelRun,
-    said: list[str],
-    unstable: Set[str],
-) -> dict[str, Any]:
-    """Find the guilty operators and try the stack without them; ``said`` gets what is to be read of it."""
-    found = search_operators(scope, question)
-    search = found.search
-    if search is None:
-        said.append(found.problem or "the search for guilty operators left nothing")
-        return {}
-    said.append(_search_words(search))
-    if search.acquits_all:
-        return {"operator_search": search, "multichip_component": "unknown"}
-    if not search.verified or found.without_guilty is None:
-        return {"operator_search": search}
-    plan = reduced_plan(question, search)
-    analysis = _analyse(run_a, run_reduced(scope, question, plan, found, run_b), unstable)
-    works = analysis["conclusion"] == "BOTH_PASS"
-    reduced = ReducedStack(
-        operators_off=search.names,
-        flags=plan.stack.flags,
-        works=works,
-        conclusion=analysis["conclusion"],
-        detail=analysis["detail"],
-        agreement=analysis["agreement"],
-    )
-    if not works:
-        said.append(f"the full stack without {', '.join(search.names)} does not serve: {reduced.detail}")
-        return {"operator_search": search, "reduced_stack": reduced}
-    return {
-        "operator_search": search,
-        "reduced_stack": reduced,
-        "recommended_stack": Stack.REDUCED,
-    }
-
-
-def _search_words(search: OperatorSearch) -> str:
-    """Return in a sentence what a search found."""
-    how = f"{search.starts} engine starts over {search.operators} operators"
-    if search.verified:
-        return f"FlagGems' {search.in_words} is guilty ({how}): {search.reason}"
-    if search.names:
-        return f"FlagGems' {search.in_words} fails alone, but that is not all ({how}): {search.reason}"
-    if search.among:
-        return f"the guilty operator is one of {len(search.among)} ({how}): {search.reason}"
-    return f"no operator of FlagGems is named ({how}): {search.reason}"
-
-
-def _base_outputs(run_a: ModelRun, phase: PhaseName, unstable: Set[str]) -> list[dict[str, Any]]:
-    document = run_a.phase(phase)
-    outputs = outputs_of_phase(document) if document else []
-    return [output for output in outputs if output.get("prompt_id") not in unstable]
 
 
 def _seed_component(component: str) -> str:

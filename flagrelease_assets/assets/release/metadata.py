@@ -175,16 +175,18 @@ def _diff(document: DiffAnalysis) -> Metadata:
             ],
         ),
         "recommended_stack": document.recommended_stack.value,
-        **(_search(document.operator_search) if document.operator_search else {}),
+        **({"guilty_operators": _guilty(document)} if document.searches else {}),
+        **_search("operator_search", document.operator_search),
+        **_search("further_search", document.further_search),
     }
 
 
-def _search(search: OperatorSearch) -> Metadata:
-    return {
-        "guilty_operators": ", ".join(search.names) or "none named",
-        "operator_search_starts": search.starts,
-        "operator_search_seconds": search.seconds,
-    }
+def _guilty(document: DiffAnalysis) -> str:
+    return ", ".join(document.guilty_operators) or "none named"
+
+
+def _search(name: str, search: OperatorSearch | None) -> Metadata:
+    return {f"{name}_starts": search.starts, f"{name}_seconds": search.seconds} if search else {}
 
 
 @details.register

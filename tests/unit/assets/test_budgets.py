@@ -23,8 +23,9 @@ from container_scripts import (
     vllm_server,
 )
 from container_scripts.catalog_data import vendor_probes
+from container_scripts.failure_likeness import ERROR, Behaviour, Reference
 from container_scripts.prompts import read_prompts
-from flagrelease_assets.assets.release import benchmark, install, phases
+from flagrelease_assets.assets.release import benchmark, install, operators, phases
 from flagrelease_assets.assets.release.job_report import JobReport
 from flagrelease_assets.assets.release.model_files import prepare_model
 from flagrelease_assets.assets.release.phases import RunPlan
@@ -167,6 +168,9 @@ def test_the_budget_of_a_release_covers_every_job_that_its_steps_ask_for(scope: 
     prepare_model(scope, MODEL)
     phases.run_phases(scope, plan())
     benchmark._measure(scope, plan())
+    operators.search_operators(
+        scope, operators.Question(plan(), "offline", Reference([]), Behaviour(ERROR), ran=[])
+    )
     asked = {program: job.deadline_s for program, job in scope.recorded.items()}
     budget = scope.budget
     phases_s = asked["run_offline_inference"] + asked["test_serve_mode"]
@@ -180,5 +184,6 @@ def test_the_budget_of_a_release_covers_every_job_that_its_steps_ask_for(scope: 
     assert budget.steps["model_snapshot"] == attempts * asked["prepare_model"]
     assert budget.steps["run_a_result"] == budget.steps["run_b_result"] == attempts * phases_s
     assert budget.steps["env_verification"] >= attempts * (asked["prepare_model"] + phases_s)
-    assert budget.steps["diff_analysis"] >= attempts * 4 * asked["run_offline_inference"]
+    searches = 2 * (asked["search_operators"] + max(asked["run_offline_inference"], asked["test_serve_mode"]))
+    assert budget.steps["diff_analysis"] >= attempts * (4 * asked["run_offline_inference"] + searches)
     assert budget.steps["benchmark_metrics"] == attempts * 2 * asked["benchmark_stack"]

@@ -108,6 +108,15 @@ def test_a_plugin_list_that_was_set_before_stays_off(tmp_path: Path, base: list[
     assert found["operators"] == 38
 
 
+def test_what_an_earlier_search_found_stays_off_in_every_engine_and_in_the_value(
+    tmp_path: Path, base: list[dict[str, Any]]
+) -> None:
+    found = search(tmp_path, base, guilty="mul,operator_07", set_before="mul", flags=("--at-once", "7"))
+    assert (found["guilty"], found["verified"]) == ([["operator_07"]], True), found["trials"]
+    assert found["value"] == "operator_07,mul"
+    assert found["left_out_before"] == ["mul"]
+
+
 def test_a_case_that_is_none_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "case.json").write_text('{"base": []}', encoding="utf-8")
     code, document = vllm_on_path.run(

@@ -70,7 +70,8 @@ def behaviour(name: str, base: str) -> failure_likeness.Behaviour:
     if document.phase_status == "FAIL":
         error = error_of(name)
         return failure_likeness.behaviour_of_failure(error.category, error.cause)
-    return failure_likeness.behaviour_of_outputs(answers(str(RUNS[base].answers)), document.requests)
+    reference = failure_likeness.Reference(answers(str(RUNS[base].answers)))
+    return failure_likeness.behaviour_of_outputs(reference, document.requests)
 
 
 def culprit(base: str, full: str, plugin_alone: str) -> Culprit:
