@@ -23,7 +23,7 @@ class OperatorSearchSettings(Section):
     enabled: bool = True
     most_starts: int = Field(40, ge=3, le=500, description="Engine starts at most.")
     at_once: int = Field(1, ge=1, le=64, description="Engines at the same time; each needs its own memory.")
-    total: Seconds = Field(7200.0, description="Seconds that the whole search may take.")
+    total: Seconds = Field(7200.0, description="Seconds that one whole search may take.")
     vllm_args: list[str] = Field(
         [], description="Further engine arguments of its engines, such as a share of the memory."
     )
