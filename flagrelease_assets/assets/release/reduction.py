@@ -7,6 +7,7 @@ fails (`arms.py`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,11 +23,14 @@ from flagrelease_assets.assets.release.operators import (
 from flagrelease_assets.assets.release.phases import RunPlan
 from flagrelease_assets.assets.release.scope import StepScope
 from flagrelease_assets.contracts import ModelRun
-from flagrelease_assets.contracts.common import IN_PHASE, PhaseName, Stack
+from flagrelease_assets.contracts.common import IN_PHASE, PhaseName, Stack, Status
 from flagrelease_assets.contracts.operator_search import OperatorSearch, ReducedStack
 
 FAILURES = ("OUTPUT_DIVERGENCE", "MULTICHIP_ERROR")
 """Conclusions that say: base works, and this stack fails."""
+
+NOT_COMPARABLE = "NOT_COMPARABLE"
+"""The verdict on outputs that say nothing of each other (`container_scripts/output_agreement.py`)."""
 
 
 @dataclass(frozen=True)
@@ -77,17 +81,28 @@ def _round(scope: StepScope, question: Question, base: AgainstBase, run_b: Model
     plan = reduced_plan(question, search)
     run = run_reduced(scope, question, plan, found, run_b)
     analysis = base.analyse(run)
-    conclusion = analysis["conclusion"]
+    why_not = _why_not(run, analysis)
     stack = ReducedStack(
         operators_off=[*question.left_out, *search.names],
         flags=plan.stack.flags,
-        works=conclusion == "BOTH_PASS",
-        conclusion=conclusion,
-        detail=analysis["detail"],
+        works=why_not is None,
+        conclusion=analysis["conclusion"],
+        detail=why_not or analysis["detail"],
         agreement=analysis["agreement"],
     )
-    failed_in = deciding_phase(base.run_a, run, stack.agreement) if conclusion in FAILURES else None
+    failed = run.status == Status.FAIL or analysis["conclusion"] in FAILURES
+    failed_in = deciding_phase(base.run_a, run, stack.agreement) if failed else None
     return Round(question, found, Attempt(plan, run, stack, failed_in))
+
+
+def _why_not(run: ModelRun, analysis: Mapping[str, Any]) -> str | None:
+    """Return why a stack is not proven to work: it has to do so in both phases, with outputs to compare."""
+    if analysis["conclusion"] != "BOTH_PASS":
+        return str(analysis["detail"])
+    if run.status != Status.PASS:
+        return run.reason or "a phase failed"
+    agreement = analysis["agreement"] or {"verdict": NOT_COMPARABLE, "reason": "there are no outputs"}
+    return str(agreement["reason"]) if agreement["verdict"] == NOT_COMPARABLE else None
 
 
 def _further_question(first: Round, base: AgainstBase) -> Question | None:

@@ -220,6 +220,37 @@ def test_a_reduced_stack_that_works_is_not_searched_again(scope: AnsweringScopeD
     assert reduction.fields["reduced_stack"].operators_off == ["mul"]
 
 
+def test_a_stack_that_serves_but_breaks_down_offline_is_searched_on_and_not_taken_for_working(
+    scope: AnsweringScopeDouble,
+) -> None:
+    broken = {"status": "FAIL", "phase": "offline", "error": "RuntimeError: mul: illegal address"}
+    answers: dict[str, Mapping[str, Any]] = {
+        "operator-search": guilty("exp", "exp", "serve"),
+        "reduced-offline": broken,
+        "operator-search-offline": STOPPED,
+    }
+    reduction = reduce(scope, answers, first="serve")
+    assert "operator-search-offline" in scope.asked
+    assert not reduction.fields["reduced_stack"].works
+    assert "recommended_stack" not in reduction.fields
+    assert any("does not work offline: RuntimeError: mul" in said for said in reduction.said)
+
+
+def test_a_stack_whose_answers_cannot_be_compared_is_not_taken_for_working(
+    scope: AnsweringScopeDouble,
+) -> None:
+    modes = {name: phase(name, mode="graphs") for name in ("offline", "serve")}
+    found = {**guilty("mul", "mul", "offline"), "without_guilty": phase("offline", mode="eager")}
+    answers: dict[str, Mapping[str, Any]] = {
+        "operator-search": found,
+        "reduced-serve": phase("serve", mode="eager"),
+    }
+    reduction = reduce(scope, answers, run_a=run(Stack.BASE, **modes))
+    assert not reduction.fields["reduced_stack"].works
+    assert "recommended_stack" not in reduction.fields
+    assert "within one mode" in reduction.said[-1]
+
+
 def test_a_stack_that_fails_without_both_is_not_searched_a_third_time(scope: AnsweringScopeDouble) -> None:
     reduction = reduce(scope, both_guilty(**{"reduced-offline": phase("offline", " London!")}))
     assert len(scope.asked) == 4
