@@ -21,6 +21,9 @@ FEWEST_DISTINCT = 0.35
 LARGEST_SHARE = 0.5
 LARGEST_REPLACEMENT_SHARE = 0.1
 
+NAMED_ANSWERS = 2
+"""Degenerate answers that are named; the others are counted: every answer is kept beside the check."""
+
 
 def check_answers(answers: Sequence[Answer]) -> Dict[str, Check]:
     """Return every check by name, each ``{ok, detail}``; no answers at all fails the checks that gate.
@@ -89,13 +92,14 @@ def check_not_degenerate(answers: Sequence[Answer]) -> Check:
     found = {
         str(answer["prompt_id"]): reason for answer in answers for reason in [degeneracy(answer)] if reason
     }
-    listed = "; ".join(f"{prompt}: {reason}" for prompt, reason in found.items())
+    listed = "; ".join([f"{prompt}: {reason}" for prompt, reason in found.items()][:NAMED_ANSWERS])
+    more = f"; {len(found) - NAMED_ANSWERS} more" if len(found) > NAMED_ANSWERS else ""
     if not answers:
         return {"ok": False, "detail": "no prompt was answered"}
     return {
         "ok": 2 * len(found) < len(answers),
         "detail": f"{len(found)} of {len(answers)} answers are degenerate"
-        + (f" ({listed})" if listed else ""),
+        + (f" ({listed}{more})" if listed else ""),
     }
 
 

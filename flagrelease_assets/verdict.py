@@ -182,7 +182,7 @@ def release_verdict(
     findings, waived = _counting(weighed.remaining), weighed.waived
     return Verdict(
         Status.PARTIAL if findings else Status.PASS,
-        _conclusion(_stack_words(documents), findings, waived),
+        _conclusion(_stack_words(documents), findings, waived, _blamed(documents.get("diff_analysis"))),
         findings,
         [finding.text for finding in weighed.remaining if not finding.counts],
         waived,
@@ -200,12 +200,23 @@ def _counting(findings: Sequence[Finding]) -> list[str]:
     return [finding.text for finding in findings if finding.counts]
 
 
-def _conclusion(stack: str, findings: list[str], waived: list[WaivedFinding]) -> str:
+def _conclusion(stack: str, findings: list[str], waived: list[WaivedFinding], blamed: str | None) -> str:
     if findings:
-        return f"Releasable on the {stack}, with findings."
+        why = f": {blamed} makes the full stack fail" if blamed else ""
+        return f"Releasable on the {stack}, with findings{why}."
     if waived:
         return f"Releasable on the {stack}: what was found is waived."
     return "Releasable: every step passed and the full multi-chip stack works."
+
+
+def _blamed(diff: StepDocument | None) -> str | None:
+    """Return what makes a full stack fail where base works: the component, and its operators if known."""
+    fails = isinstance(diff, DiffAnalysis) and diff.conclusion in ("OUTPUT_DIVERGENCE", "MULTICHIP_ERROR")
+    if not isinstance(diff, DiffAnalysis) or not fails or diff.multichip_component in (None, "unknown"):
+        return None
+    component = "vllm-plugin-FL" if diff.multichip_component == "plugin" else diff.multichip_component
+    operators = ", ".join(diff.guilty_operators)
+    return f"{component} ({operators})" if operators else component
 
 
 def _why_it_cannot_serve(documents: Documents) -> str | None:

@@ -57,6 +57,14 @@ def test_repetition_and_undecodable_text_are_degenerate_without_token_ids(text: 
     assert output_checks.degeneracy({"prompt_id": "p", "text": text}) is not None
 
 
+def test_many_degenerate_answers_are_counted_and_two_of_them_named() -> None:
+    answers = [{"prompt_id": name, "text": "na " * 40} for name in ("one", "two", "three", "four")]
+    detail = output_checks.check_not_degenerate(answers)["detail"]
+    assert detail.startswith("4 of 4 answers are degenerate (one: ")
+    assert "; two: " in detail
+    assert detail.endswith("; 2 more)")
+
+
 def test_a_short_answer_is_not_called_degenerate_because_it_cannot_be_told() -> None:
     assert output_checks.degeneracy(answer("Paris. Paris.", token_ids=[7, 7])) is None
 

@@ -18,6 +18,7 @@ from flagrelease_assets.contracts import (
     InstallStatus,
     StepDocument,
 )
+from flagrelease_assets.verdict import release_verdict
 
 EVIDENCE = Path(__file__).parents[3] / "docs" / "evidence"
 FULL_SIZES = [(256, 128, 100), (4096, 128, 100), (256, 1024, 100), (4096, 1024, 100), (1024, 512, 500)]
@@ -98,6 +99,16 @@ def test_the_graphs_of_the_refused_stack_were_those_that_the_full_stack_had_comp
     assert saved is not None
     assert loaded is not None
     assert saved.group(1) == loaded.group(1)
+
+
+def test_the_conclusion_names_component_and_operator() -> None:
+    folder = EVIDENCE / "h100-graphs"
+    kept = {path.stem: document(path) for path in folder.glob("*.json") if path.stem != "release_report"}
+    verdict = release_verdict(kept)
+    assert verdict.status == "PARTIAL"
+    assert verdict.conclusion == (
+        "Releasable on the base stack, with findings: FlagGems (mul) makes the full stack fail."
+    )
 
 
 def test_all_five_profiles_of_base_were_measured_at_full_size() -> None:

@@ -134,7 +134,8 @@ def test_nonsense_is_recorded_as_such_although_the_log_holds_warnings_and_later_
 def test_a_release_whose_full_stack_answers_nonsense_is_partial_on_base(base: str, full: str) -> None:
     verdict = verdict_of(base, full, multichip_component="FlagGems")
     assert verdict.status == Status.PARTIAL
-    assert verdict.conclusion == "Releasable on the base stack, with findings."
+    said = "Releasable on the base stack, with findings: FlagGems makes the full stack fail."
+    assert verdict.conclusion == said
     assert any("diff_analysis: OUTPUT_DIVERGENCE (FlagGems)" in finding for finding in verdict.findings)
 
 
